@@ -1,0 +1,68 @@
+"""Failures that a person can act on. The text of an error is the interface.
+
+Each class fixes the HTTP status, the OGC exception code and the exit code that its failures have. A message is one
+sentence for a person: what was wrong, the value, what to do. No paths, no keys, no class names. Any other exception
+that reaches a client becomes "internal error in job ID", with the traceback in the log only.
+"""
+
+from typing import ClassVar
+
+
+class EscapeError(Exception):
+    """A failure with a sentence for the user.
+
+    Raise one of the subclasses; catch this class where every such failure is treated alike.
+    """
+
+    http_status: ClassVar[int] = 500
+    code: ClassVar[str] = "NoApplicableCode"
+    exit_code: ClassVar[int] = 1
+
+
+class InvalidInputError(EscapeError, ValueError):
+    """The caller asked for something wrong: raise it before any work starts, naming the argument and its value.
+
+    Not for right requests that find nothing (`NoScenesError`) nor for faults of the data found (`SceneError`).
+    """
+
+    http_status = 400
+    code = "InvalidParameterValue"
+    exit_code = 2
+
+
+class NoScenesError(EscapeError):
+    """The request is right, but no usable scene answers it: say what was found, why refused and what to widen."""
+
+    http_status = 422
+    code = "NoApplicableScene"
+
+
+class SceneError(NoScenesError):
+    """One scene cannot be used: its rasters or metadata are wrong.
+
+    Name the item, the asset and the value. Raised while a scene is opened it only refuses that scene; the request
+    fails when no other remains.
+    """
+
+    code = "UnusableScene"
+
+
+class UpstreamError(EscapeError):
+    """A catalogue or an asset host did not answer, or answered with something else than was asked."""
+
+    http_status = 502
+    code = "UpstreamError"
+
+
+class StorageError(EscapeError):
+    """Results cannot be written: the disk is full or the folder is not writable."""
+
+    http_status = 507
+    code = "InsufficientStorage"
+
+
+class CancelledError(EscapeError):
+    """The job was dismissed while it ran. Raised between blocks only, so that nothing half-written remains."""
+
+    http_status = 410
+    code = "JobDismissed"
