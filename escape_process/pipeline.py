@@ -1,11 +1,34 @@
 """The path of one request, one line a stage. Read this first."""
 
-from collections.abc import Callable
+import datetime as dt
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from escape_process.catalogue.items import result_item
+from escape_process.catalogue.publish import ensure_catalogue, find_published, public_item, publish
+from escape_process.catalogue.search import find_scenes, no_scenes_error
+from escape_process.engine import blocks_of, discard, map_blocks
+from escape_process.errors import SceneError
+from escape_process.product import write_product
+from escape_process.readers import build_stacks, draw_samples, open_stack
+from escape_process.records import Stack
+from escape_process.report import tell_grid, tell_item, tell_product, tell_scenes
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
+from escape_process.stages import (
+    RetrieveBlock,
+    block_edge,
+    calibrated,
+    has_data,
+    open_scenes,
+    relative_to,
+    result_id,
+)
+
+LOGGER = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0 to 1, never falling) and a sentence."""
@@ -33,4 +56,131 @@ def run(
     EscapeError
         with the sentence for the user; `cancelled` answering true raises `CancelledError` between blocks.
     """
-    raise NotImplementedError
+    started = time.monotonic()
+    ensure_catalogue(settings)
+    progress(0.0, "Searching the catalogue")
+    found = find_scenes(request, settings)
+    progress(0.02, f"Opening {len(found.scenes)} scenes")
+    scenes, found = open_scenes(found, settings)
+    stacks = build_stacks(scenes, request)
+    if not stacks:
+        raise no_scenes_error(request, found)
+    opening = tell_scenes(found, stacks)
+    report = {**opening, "stacks": []}
+    if request.dry_run:
+        progress(1.0, f"{_count(scenes, 'scene')} would be used")
+        return Outcome(_item_collection([]), report)
+
+    items: list[dict[str, Any]] = []
+    failures: list[SceneError] = []
+    for number, stack in enumerate(stacks):
+        share = _part(progress, 0.05 + 0.95 * number / len(stacks), 0.95 / len(stacks))
+        try:
+            answered, told = _answer(stack, request, settings, opening=opening, progress=share, cancelled=cancelled)
+        except SceneError as error:
+            failures.append(error)
+            names = [scene.id for one in stack.passes for scene in one.scenes]
+            report["refused"] = [*report["refused"], *({"id": name, "reason": str(error)} for name in names)]
+            continue
+        items += answered
+        report["stacks"].append(told)
+    if not items:
+        raise failures[0]
+    report["seconds"] = round(time.monotonic() - started, 2)
+    progress(1.0, f"{_count(items, 'result')} ready")
+    return Outcome(_item_collection(items), report)
+
+
+def _answer(
+    stack: Stack,
+    request: RetrievalRequest,
+    settings: Settings,
+    *,
+    opening: Mapping[str, Any],
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Retrieve one stack: calibrate, map the blocks, write and publish one item a date."""
+    ids = [result_id(one, stack, request) for one in stack.passes]
+    if request.reuse and request.publish:
+        known = [find_published(name, settings) for name in ids]
+        items = [public_item(item, settings) for item in known if item is not None]
+        if len(items) == len(ids):
+            progress(1.0, "Answered from the catalogue")
+            return items, {"results": [tell_item(item) for item in items], "reused": True}
+
+    clock = _Clock()
+    with open_stack(stack, settings) as reader:
+        progress(0.0, "Calibrating the ensemble")
+        ensemble = calibrated(
+            stack,
+            request,
+            settings,
+            draw=lambda: draw_samples(reader, request.seed, cancelled),
+            progress=lambda share, message: progress(0.4 * share, message),
+        )
+        clock.lap("calibration")
+        folder = settings.work_dir / "blocks" / ids[0]
+        tiles = map_blocks(
+            RetrieveBlock(reader, ensemble, request, settings),
+            blocks_of(stack.grid, stack.window, block_edge(stack)),
+            folder,
+            progress=lambda done, total: progress(0.4 + 0.45 * done / total, f"Retrieved block {done} of {total}"),
+            cancelled=cancelled,
+        )
+        clock.lap("retrieval")
+
+    dates = [date for date in range(len(ids)) if has_data(tiles, date)]
+    if not dates:
+        discard(folder)
+        names = ", ".join(one.scenes[0].id for one in stack.passes)
+        raise SceneError(f"No pixel of {names} is valid in the area asked: all are masked or missing there.")
+    calibration = {"calibration": ensemble.report, "grid": tell_grid(stack)}
+    items, results = [], []
+    for position, date in enumerate(dates):
+        one, name = stack.passes[date], ids[date]
+        progress(0.85 + 0.15 * position / len(dates), f"Writing {name}")
+        contents = {"id": name, "request": request.content(), **opening, **calibration}
+        product = write_product(
+            settings.results_dir if request.publish else settings.unpublished_dir,
+            name,
+            stack.grid.crop(stack.window),
+            relative_to(stack.window, tiles),
+            date_index=date,
+            report=contents,
+            title=f"{one.scenes[0].id}, {one.datetime:%Y-%m-%d %H:%M} UTC",
+        )
+        item = result_item(product, one, request, settings, report=contents, created=dt.datetime.now(dt.UTC))
+        if request.publish:
+            item = publish(item, settings)
+        items.append(public_item(item, settings, published=request.publish))
+        results.append(tell_product(product, one))
+    clock.lap("writing")
+    discard(folder)
+    return items, {"results": results, "reused": False, **calibration, "seconds": clock.laps}
+
+
+def _item_collection(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": list(items)}
+
+
+def _count(things: Sequence[Any], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _part(progress: Progress, start: float, length: float) -> Progress:
+    """Return a progress that reports a part of the whole as if it were the whole."""
+    return lambda share, message: progress(start + length * share, message)
+
+
+class _Clock:
+    """Seconds of each stage, for the report only."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = round(now - self._last, 2)
+        self._last = now

@@ -138,6 +138,17 @@ class Scene:
     """What was assumed, one sentence each."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenedScene(Scene):
+    """A scene whose rasters a reader has opened and found to agree; every band's encoding is resolved."""
+
+    looks: float
+    grid: Grid
+    """Grid of the rasters."""
+    encoding_assumed: bool
+    """True where a band's encoding was inferred from its pixels."""
+
+
 @dataclass(frozen=True)
 class Refusal:
     """A scene that was found but cannot be used, and why."""
@@ -162,7 +173,7 @@ class Pass:
     """Frames of one pass of the satellite, read as one image."""
 
     key: str
-    scenes: tuple[Scene, ...]
+    scenes: tuple[OpenedScene, ...]
 
     @property
     def datetime(self) -> datetime:

@@ -290,7 +290,7 @@ class RetrievalRequest(BaseModel):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.bbox is not None and self.geometry is not None:
-            raise ValueError("bbox and geometry exclude each other: give one of them")
+            raise ValueError("inputs bbox and geometry exclude each other: give one of them")
         if self.bbox is None and self.geometry is None and self.ids is None:
             raise ValueError("needs one of bbox, geometry and ids")
         return self

@@ -1,0 +1,127 @@
+"""The only loop over pixels: a function applied to blocks, each result a file of its own.
+
+A block travels as a reference, its result is written under a temporary name and renamed when complete. So memory is
+bounded by the block, an interrupted job finds its finished blocks again, and any engine can run the loop.
+"""
+
+import contextlib
+import errno
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escape_process.errors import CancelledError, StorageError
+from escape_process.records import Grid, Window
+
+BlockFunction = Callable[[Window], Mapping[str, NDArray[np.generic]]]
+"""Computes one block: arrays by layer name, axes (date, y, x)."""
+
+_STORAGE_FAULTS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would exceed the largest size allowed",
+    errno.EACCES: "the folder is not writable",
+    errno.EPERM: "the folder is not writable",
+    errno.EROFS: "the folder is not writable",
+}
+
+
+@contextlib.contextmanager
+def storage_faults_told(what: str) -> Iterator[None]:
+    """Turn the operating system's refusal to store `what` into a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _STORAGE_FAULTS:
+            raise
+        raise StorageError(
+            f"The {what} cannot be written: {_STORAGE_FAULTS[error.errno]}. Nothing was published; ask the operator to"
+            " make room or set another data folder, then repeat the request."
+        ) from error
+
+
+def blocks_of(grid: Grid, window: Window, edge: int) -> list[Window]:
+    """Cut a window of a grid along the grid's own raster of square blocks, row by row.
+
+    The cuts are anchored to the grid, not to the window, so that overlapping requests share them.
+    """
+    if window.row + window.height > grid.height or window.column + window.width > grid.width:
+        raise ValueError(f"{window} exceeds a grid of {grid.height} x {grid.width} pixels")
+    blocks = []
+    for row, height in _cuts(window.row, window.height, edge):
+        for column, width in _cuts(window.column, window.width, edge):
+            blocks.append(Window(row, column, height, width))
+    return blocks
+
+
+def _cuts(start: int, length: int, edge: int) -> list[tuple[int, int]]:
+    stop = start + length
+    firsts = [start, *range((start // edge + 1) * edge, stop, edge)]
+    return [(first, min(last, stop) - first) for first, last in zip(firsts, [*firsts[1:], stop], strict=True)]
+
+
+def map_blocks(
+    function: BlockFunction,
+    blocks: Sequence[Window],
+    folder: Path,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[tuple[Window, Path]]:
+    """Compute each block that `folder` does not hold yet.
+
+    Parameters
+    ----------
+    function
+        Called with one block at a time. The same block must give the same arrays.
+    folder
+        Names the content: everything that the result depends on but the block itself. Made where missing.
+    progress
+        Called with the numbers of blocks done and in all, after each.
+    cancelled
+        Asked before each block.
+
+    Returns
+    -------
+    Each block with its file, an uncompressed .npz.
+
+    Raises
+    ------
+    CancelledError
+        once `cancelled` answers true; finished blocks stay.
+    StorageError
+        where a result cannot be written.
+    """
+    files = []
+    with storage_faults_told("intermediate results"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for done, block in enumerate(blocks):
+        if cancelled():
+            raise CancelledError("The job was dismissed.")
+        path = folder / f"r{block.row}_c{block.column}_{block.height}x{block.width}.npz"
+        if not path.exists():
+            arrays = function(block)
+            with storage_faults_told("intermediate results"):
+                _save(path, arrays)
+        files.append((block, path))
+        progress(done + 1, len(blocks))
+    return files
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types the names' own keyword, allow_pickle
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove the blocks of finished work."""
+    shutil.rmtree(folder, ignore_errors=True)

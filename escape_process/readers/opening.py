@@ -1,0 +1,122 @@
+"""Open a scene's rasters for the first time: do they agree, and what do the pixels tell that the metadata did not?"""
+
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+from pyproj import CRS
+from rasterio import DatasetReader
+from rasterio.windows import Window as RasterWindow
+
+from escape_process.errors import SceneError
+from escape_process.hrefs import open_raster
+from escape_process.readers.decode import decode_power, infer_encoding, measure_looks
+from escape_process.records import Band, Grid, OpenedScene, Scene
+from escape_process.settings import Settings
+
+PROBE_EDGE = 512
+"""Pixels along each side of the central window from which encoding and looks are inferred."""
+
+
+def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
+    """Check that a scene's rasters agree and resolve what only they can tell.
+
+    Returns
+    -------
+    The scene with its grid, the encoding of each band and the looks resolved, and a warning for each thing inferred.
+
+    Raises
+    ------
+    SceneError
+        naming the item, the asset and the value, where a raster has no CRS, a rotated grid, or another shape or grid
+        than its siblings.
+    UpstreamError
+        where a raster is missing or its host does not answer.
+    """
+    grid: Grid | None = None
+    reference = ""
+    bands: dict[str, Band] = {}
+    looks: list[float] = []
+    for polarization, band in scene.bands.items():
+        with open_raster(band.href, settings) as raster:
+            found = _grid_of(raster, scene, band.key)
+            if grid is None:
+                grid, reference = found, band.key
+            _check_agreement(found, grid, scene, band.key, reference)
+            if not 1 <= band.index <= raster.count:
+                raise SceneError(
+                    f"Asset {band.key} of {scene.id} has {raster.count} bands, so band {band.index} cannot be read."
+                )
+            values = raster.read(band.index, window=_central(raster))
+            resolved = band if band.encoding else replace(band, encoding=infer_encoding(values))
+            bands[polarization] = resolved
+            if scene.looks is None and polarization in ("HH", "VV"):
+                measured = measure_looks(decode_power(values, resolved, raster.nodatavals[band.index - 1]))
+                looks.extend([] if measured is None else [measured])
+    if grid is None:
+        raise SceneError(f"{scene.id} has no bands.")
+    for extra in (scene.angle, scene.mask):
+        if extra is not None and extra.href is not None:
+            with open_raster(extra.href, settings) as raster:
+                _check_agreement(_grid_of(raster, scene, extra.key), grid, scene, extra.key, reference)
+    warnings = list(scene.warnings)
+    assumed = [band.key for polarization, band in bands.items() if scene.bands[polarization].encoding is None]
+    if assumed:
+        encodings = sorted({str(band.encoding) for band in bands.values()})
+        warnings.append(f"The encoding of {', '.join(assumed)} is not declared; read as {', '.join(encodings)}.")
+    if scene.looks is None:
+        number = float(np.median(looks)) if looks else 1.0
+        warnings.append(
+            f"The number of looks is not stated; measured as {number:.1f} a pixel."
+            if looks
+            else "The number of looks is neither stated nor measurable; taken as 1 a pixel."
+        )
+    else:
+        number = scene.looks
+    known = {field.name: getattr(scene, field.name) for field in fields(Scene)}
+    known.update(bands=bands, looks=number, warnings=tuple(warnings))
+    return OpenedScene(**known, grid=grid, encoding_assumed=bool(assumed))
+
+
+def pixel_size(grid: Grid) -> tuple[float, float]:
+    """Return a grid's pixel width and height in metres; those of a geographic grid at its centre."""
+    width, height = abs(grid.transform.a), abs(grid.transform.e)
+    crs = CRS.from_user_input(grid.crs)
+    if not crs.is_geographic:
+        factor = crs.axis_info[0].unit_conversion_factor
+        return width * factor, height * factor
+    _, south, _, north = grid.bounds
+    degree = math.radians(1) * 6_371_008.8
+    return width * degree * math.cos(math.radians((south + north) / 2)), height * degree
+
+
+def _grid_of(raster: DatasetReader, scene: Scene, key: str) -> Grid:
+    if raster.crs is None:
+        raise SceneError(f"Asset {key} of {scene.id} has no CRS; georeference it first.")
+    transform = raster.transform
+    if transform.b or transform.d or transform.e >= 0 or transform.a <= 0:
+        raise SceneError(f"Asset {key} of {scene.id} has a rotated or south-up grid; warp it to a north-up grid first.")
+    authority = raster.crs.to_authority()
+    code = ":".join(authority) if authority else raster.crs.to_wkt()
+    return Grid(code, transform, raster.width, raster.height)
+
+
+def _check_agreement(found: Grid, grid: Grid, scene: Scene, key: str, reference: str) -> None:
+    if found.shape != grid.shape:
+        raise SceneError(
+            f"Asset {key} of {scene.id} has {found.height} x {found.width} pixels, but {reference} has"
+            f" {grid.height} x {grid.width}; all rasters of a scene must share one grid."
+        )
+    tolerance = 0.1 * abs(grid.transform.a)
+    close = all(abs(one - other) < tolerance for one, other in zip(found.bounds, grid.bounds, strict=True))
+    if found.crs != grid.crs or not close:
+        raise SceneError(
+            f"Asset {key} of {scene.id} lies on another grid ({found.crs}, origin {found.transform.c:.10g},"
+            f" {found.transform.f:.10g}) than {reference} ({grid.crs}, origin {grid.transform.c:.10g},"
+            f" {grid.transform.f:.10g}); all rasters of a scene must share one grid."
+        )
+
+
+def _central(raster: DatasetReader) -> RasterWindow:
+    height, width = min(raster.height, PROBE_EDGE), min(raster.width, PROBE_EDGE)
+    return RasterWindow((raster.width - width) // 2, (raster.height - height) // 2, width, height)

@@ -1,0 +1,56 @@
+"""What the report output tells: JSON-ready summaries of the records of one request."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from escape_process import __version__
+from escape_process.records import Found, OpenedScene, Pass, Product, Refusal, Stack
+
+
+def tell_scenes(found: Found, stacks: Sequence[Stack]) -> dict[str, Any]:
+    """Tell the software, the scenes used, those refused and why, and how the search went."""
+    used = [scene for stack in stacks for one in stack.passes for scene in one.scenes]
+    kept = {scene.id for scene in used}
+    outside = [Refusal(scene.id, "It does not reach the area asked.") for scene in found.scenes if scene.id not in kept]
+    return {
+        "software": {"escape-process": __version__},
+        "scenes": [_tell_scene(scene) for scene in used],
+        "refused": [{"id": one.id, "reason": one.reason} for one in (*found.refused, *outside)],
+        "notes": list(found.notes),
+    }
+
+
+def _tell_scene(scene: OpenedScene) -> dict[str, Any]:
+    return {
+        "id": scene.id,
+        "datetime": scene.datetime.isoformat(),
+        "looks": round(scene.looks, 2),
+        "frequency": scene.frequency,
+        "convention": scene.bands["HH"].convention,
+        "warnings": list(scene.warnings),
+    }
+
+
+def tell_grid(stack: Stack) -> dict[str, Any]:
+    """Tell the grid of a stack's results."""
+    grid = stack.grid.crop(stack.window)
+    return {"crs": grid.crs, "pixel": grid.transform.a, "width": grid.width, "height": grid.height}
+
+
+def tell_product(product: Product, one: Pass) -> dict[str, Any]:
+    """Tell what one date's layers hold."""
+    return {
+        "id": product.id,
+        "scene": one.scenes[0].id,
+        "datetime": one.datetime.isoformat(),
+        "valid_share": product.valid_share,
+        "flag_shares": dict(product.flag_shares),
+        "statistics": {
+            name: dict(file.statistics) for name, file in product.assets.items() if file.statistics is not None
+        },
+    }
+
+
+def tell_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell of a result that was there already."""
+    return {"id": item["id"], "datetime": item["properties"]["datetime"]}

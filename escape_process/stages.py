@@ -1,0 +1,235 @@
+"""Stages of a request that join readers, retrieval and product, which do not know each other."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.features import geometry_mask
+from rasterio.warp import transform_geom
+
+from escape_process import __version__, retrieval
+from escape_process.engine import storage_faults_told
+from escape_process.errors import SceneError, UpstreamError
+from escape_process.layers import FLAG, LAYERS
+from escape_process.readers import Samples, StackReader, open_scene, places_of, times_of
+from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Stack, Window
+from escape_process.request import RetrievalRequest
+from escape_process.settings import Settings
+
+LOGGER = logging.getLogger(__name__)
+
+SOURCE_PIXELS_A_BLOCK = 1024 * 1024
+"""Bounds a block's memory: few bytes a source pixel, some hundred a cell."""
+LARGEST_BLOCK = 512
+SMALLEST_BLOCK = 16
+
+
+def open_scenes(found: Found, settings: Settings) -> tuple[tuple[OpenedScene, ...], Found]:
+    """Open each scene found; one whose rasters are wrong is refused.
+
+    Raises
+    ------
+    UpstreamError
+        where no scene remains and a host's failure is among the reasons.
+    """
+    opened: list[OpenedScene] = []
+    refused = list(found.refused)
+    upstream: UpstreamError | None = None
+    for scene in found.scenes:
+        try:
+            opened.append(open_scene(scene, settings))
+        except (SceneError, UpstreamError) as error:
+            LOGGER.info("refused %s: %s", scene.id, error)
+            refused.append(Refusal(scene.id, str(error)))
+            upstream = error if isinstance(error, UpstreamError) else upstream
+    if not opened and upstream is not None:
+        raise upstream
+    kept = {scene.id for scene in opened}
+    scenes = tuple(scene for scene in found.scenes if scene.id in kept)
+    return tuple(opened), Found(scenes, tuple(refused), found.notes)
+
+
+def result_id(one: Pass, stack: Stack, request: RetrievalRequest) -> str:
+    """Return the id of a pass's result: the same request replaces itself, another never does."""
+    digest = request.digest(__version__, *(fingerprint(scene) for each in stack.passes for scene in each.scenes))
+    source = re.sub(r"[^A-Za-z0-9._-]+", "-", one.scenes[0].id)
+    return f"{source}_ssm_{digest[:10]}"
+
+
+def fingerprint(scene: OpenedScene) -> str:
+    """Return the SHA-256, in hex, of all that a scene brings into a result; independent of where it lies."""
+    assets = scene.item.get("assets", {})
+    content = {
+        "id": scene.id,
+        "collection": scene.item.get("collection"),
+        "datetime": scene.datetime.isoformat(),
+        "updated": scene.item.get("properties", {}).get("updated"),
+        "files": {key: [assets[key].get("file:checksum"), assets[key].get("file:size")] for key in sorted(assets)},
+        "bands": {
+            polarization: [
+                band.key,
+                band.index,
+                band.convention,
+                band.encoding,
+                band.calibration_factor_db,
+                band.scale,
+                band.offset,
+                band.nodata,
+            ]
+            for polarization, band in sorted(scene.bands.items())
+        },
+        "angle": [scene.angle.key, scene.angle.index, scene.angle.scale, scene.angle.constant_deg],
+        "looks": [scene.looks, scene.resolution_cell],
+        "frequency": scene.frequency,
+        "noise_floor_db": dict(scene.noise_floor_db),
+        "grid": [scene.grid.crs, list(scene.grid.transform)[:6], scene.grid.shape],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def ensemble_key(stack: Stack, request: RetrievalRequest) -> str:
+    """Return the name under which a stack's ensemble is kept: independent of the area asked."""
+    grid = stack.grid
+    content = [
+        __version__,
+        [fingerprint(scene) for one in stack.passes for scene in one.scenes],
+        [grid.crs, list(grid.transform)[:6], grid.shape],
+        [request.mode, request.members, request.seed],
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def calibrated(
+    stack: Stack,
+    request: RetrievalRequest,
+    settings: Settings,
+    draw: Callable[[], Samples],
+    progress: Callable[[float, str], None],
+) -> retrieval.Ensemble:
+    """Return the stack's self-calibrated ensemble: the one kept from an earlier request, or a new one.
+
+    Parameters
+    ----------
+    draw
+        Draws the calibration sample; called only where no ensemble is kept.
+    """
+    path = settings.work_dir / "ensembles" / f"{ensemble_key(stack, request)}.npz"
+    if path.exists():
+        LOGGER.info("calibration kept from an earlier request")
+        return retrieval.load_ensemble(path)
+    samples = draw()
+    first = stack.passes[0].scenes[0]
+    LOGGER.info("calibrate %d members on %d samples", request.members, samples.looks.size)
+    ensemble = retrieval.calibrate(
+        *samples.sigma0,
+        samples.incidence_angle,
+        frequency=first.frequency,
+        looks=samples.looks,
+        noise_floor=None,
+        place=samples.place if len(stack.passes) > 1 else None,
+        time=samples.time if len(stack.passes) > 1 else None,
+        members=request.members,
+        seed=request.seed,
+        device=settings.device,
+        mode=request.mode,
+        progress=progress,
+    )
+    with storage_faults_told("calibrated ensemble"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ensemble.save(path)
+    return ensemble
+
+
+class RetrieveBlock:
+    """The retrieval of one block: observables in, layers out."""
+
+    def __init__(
+        self, reader: StackReader, ensemble: retrieval.Ensemble, request: RetrievalRequest, settings: Settings
+    ) -> None:
+        self._reader = reader
+        self._ensemble = ensemble
+        self._request = request
+        self._settings = settings
+
+    def __call__(self, window: Window) -> Mapping[str, NDArray[np.generic]]:
+        """Return each row of `layers.LAYERS` on a window of the stack's grid, axes (date, y, x)."""
+        stack = self._reader.stack
+        observed = self._reader.load(window)
+        sigma0, angle = self._cut(observed, window, stack.grid)
+        valid = np.isfinite(sigma0).all(axis=1) & np.isfinite(angle)
+        layers = _empty_layers(valid.shape)
+        if valid.any():
+            many = len(stack.passes) > 1
+            shape = valid.shape
+            result = retrieval.retrieve(
+                *np.moveaxis(sigma0, 1, 0),
+                angle,
+                frequency=stack.passes[0].scenes[0].frequency,
+                looks=observed.looks,
+                noise_floor=observed.noise_floor,
+                place=np.broadcast_to(places_of(self._reader, window), shape) if many else None,
+                time=np.broadcast_to(times_of(self._reader)[:, np.newaxis, np.newaxis], shape) if many else None,
+                members=self._request.members,
+                seed=self._request.seed,
+                device=self._settings.device,
+                mode=self._request.mode,
+                ensemble=self._ensemble,
+            )
+            layers = {layer.name: getattr(result, layer.name) for layer in LAYERS if layer.name != "incidence_angle"}
+        layers["incidence_angle"] = np.where(valid, angle, np.float32(np.nan))
+        flags = layers["flags"] | observed.flags
+        layers["flags"] = np.where(valid, flags, flags | FLAG["no_data"].mask).astype(np.uint16)
+        return layers
+
+    def _cut(
+        self, observed: Observables, window: Window, grid: Grid
+    ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+        """Blank what lies outside a geometry asked for; a bbox is answered by the rectangle of cells around it."""
+        if self._request.geometry is None:
+            return observed.sigma0, observed.incidence_angle
+        target = grid.crop(window)
+        outline = transform_geom("OGC:CRS84", target.crs, dict(self._request.geometry))
+        outside = geometry_mask([outline], target.shape, target.transform, all_touched=True)
+        return (
+            np.where(outside, np.float32(np.nan), observed.sigma0),
+            np.where(outside, np.float32(np.nan), observed.incidence_angle),
+        )
+
+
+def _empty_layers(shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+    return {
+        layer.name: np.full(shape, np.nan if layer.dtype == "float32" else 0, dtype=layer.dtype) for layer in LAYERS
+    }
+
+
+def block_edge(stack: Stack) -> int:
+    """Return the edge of a stack's blocks, in cells: a power of two that bounds the source pixels of a block."""
+    scene = stack.passes[0].scenes[0]
+    ratio = stack.factor or max(1.0, stack.grid.transform.a / abs(scene.grid.transform.a))
+    edge = LARGEST_BLOCK
+    while edge > SMALLEST_BLOCK and (edge * ratio) ** 2 > SOURCE_PIXELS_A_BLOCK:
+        edge //= 2
+    return edge
+
+
+def has_data(tiles: Sequence[tuple[Window, Path]], date_index: int) -> bool:
+    """Tell whether any block of one date holds a value."""
+    for _, path in tiles:
+        with np.load(path) as arrays:
+            if np.isfinite(arrays["soil_moisture"][date_index]).any():
+                return True
+    return False
+
+
+def relative_to(window: Window, tiles: Sequence[tuple[Window, Path]]) -> list[tuple[Window, Path]]:
+    """Return blocks with their place counted from a window's corner instead of the grid's."""
+    return [
+        (Window(tile.row - window.row, tile.column - window.column, tile.height, tile.width), path)
+        for tile, path in tiles
+    ]
