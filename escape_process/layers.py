@@ -37,7 +37,7 @@ _DATA = ("data",)
 _UNCERTAINTY = ("data", "uncertainty")
 
 
-def _moisture(name: str, title: str, description: str, roles: tuple[str, ...], top: float, colormap: str) -> Layer:
+def _moisture(name: str, title: str, description: str, *, roles: tuple[str, ...], top: float, colormap: str) -> Layer:
     return Layer(
         name, title, description, "m3 m-3", roles, "float32", FLOAT_NODATA, rescale=(0.0, top), colormap=colormap
     )
@@ -48,50 +48,50 @@ LAYERS: tuple[Layer, ...] = (
         "soil_moisture",
         "Soil moisture",
         "Volumetric soil moisture of the top few centimetres: posterior mean of the ensemble.",
-        _DATA,
-        0.5,
-        "viridis_r",
+        roles=_DATA,
+        top=0.5,
+        colormap="viridis_r",
     ),
     _moisture(
         "soil_moisture_uncertainty",
         "Soil moisture uncertainty",
         "Total 1-sigma standard uncertainty of soil moisture: root of aleatoric squared plus epistemic squared.",
-        _UNCERTAINTY,
-        0.15,
-        "magma",
+        roles=_UNCERTAINTY,
+        top=0.15,
+        colormap="magma",
     ),
     _moisture(
         "soil_moisture_aleatoric",
         "Soil moisture uncertainty, aleatoric",
         "Part of the 1-sigma uncertainty due to speckle, noise and what three powers cannot tell apart.",
-        _UNCERTAINTY,
-        0.15,
-        "magma",
+        roles=_UNCERTAINTY,
+        top=0.15,
+        colormap="magma",
     ),
     _moisture(
         "soil_moisture_epistemic",
         "Soil moisture uncertainty, epistemic",
         "Part of the 1-sigma uncertainty due to the members' disagreement and the radiometric calibration; it does"
         " not average down over pixels.",
-        _UNCERTAINTY,
-        0.15,
-        "magma",
+        roles=_UNCERTAINTY,
+        top=0.15,
+        colormap="magma",
     ),
     _moisture(
         "soil_moisture_p05",
         "Soil moisture, 5 % quantile",
         "Soil moisture below which the total distribution holds 5 %.",
-        _UNCERTAINTY,
-        0.5,
-        "viridis_r",
+        roles=_UNCERTAINTY,
+        top=0.5,
+        colormap="viridis_r",
     ),
     _moisture(
         "soil_moisture_p95",
         "Soil moisture, 95 % quantile",
         "Soil moisture below which the total distribution holds 95 %.",
-        _UNCERTAINTY,
-        0.5,
-        "viridis_r",
+        roles=_UNCERTAINTY,
+        top=0.5,
+        colormap="viridis_r",
     ),
     Layer(
         "rms_height",

@@ -15,7 +15,7 @@ from escape_process.errors import SceneError
 from escape_process.product import write_product
 from escape_process.readers import build_stacks, draw_samples, open_stack
 from escape_process.records import Stack
-from escape_process.report import tell_grid, tell_item, tell_product, tell_scenes
+from escape_process.report import tell_grid, tell_item, tell_product, tell_scenes, title_of
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 from escape_process.stages import (
@@ -148,7 +148,7 @@ def _answer(
             relative_to(stack.window, tiles),
             date_index=date,
             report=contents,
-            title=f"{one.scenes[0].id}, {one.datetime:%Y-%m-%d %H:%M} UTC",
+            title=title_of(one),
         )
         item = result_item(product, one, request, settings, report=contents, created=dt.datetime.now(dt.UTC))
         if request.publish:

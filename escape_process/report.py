@@ -54,3 +54,9 @@ def tell_product(product: Product, one: Pass) -> dict[str, Any]:
 def tell_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Tell of a result that was there already."""
     return {"id": item["id"], "datetime": item["properties"]["datetime"]}
+
+
+def title_of(one: Pass) -> str:
+    """Return the title of a pass's pictures; it says where the scenes were simulated."""
+    simulated = any(scene.item.get("properties", {}).get("escape:simulated") for scene in one.scenes)
+    return f"{one.scenes[0].id}, {one.datetime:%Y-%m-%d %H:%M} UTC{' (simulated)' if simulated else ''}"

@@ -15,7 +15,7 @@ from rasterio.warp import transform_geom
 
 from escape_process import __version__, retrieval
 from escape_process.engine import storage_faults_told
-from escape_process.errors import SceneError, UpstreamError
+from escape_process.errors import InvalidInputError, SceneError, UpstreamError
 from escape_process.layers import FLAG, LAYERS
 from escape_process.readers import Samples, StackReader, open_scene, places_of, times_of
 from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Stack, Window
@@ -58,7 +58,7 @@ def open_scenes(found: Found, settings: Settings) -> tuple[tuple[OpenedScene, ..
 def result_id(one: Pass, stack: Stack, request: RetrievalRequest) -> str:
     """Return the id of a pass's result: the same request replaces itself, another never does."""
     digest = request.digest(__version__, *(fingerprint(scene) for each in stack.passes for scene in each.scenes))
-    source = re.sub(r"[^A-Za-z0-9._-]+", "-", one.scenes[0].id)
+    source = re.sub(r"[^A-Za-z0-9._-]+", "-", one.scenes[0].id).lstrip(".")
     return f"{source}_ssm_{digest[:10]}"
 
 
@@ -121,13 +121,21 @@ def calibrated(
     """
     path = settings.work_dir / "ensembles" / f"{ensemble_key(stack, request)}.npz"
     if path.exists():
-        LOGGER.info("calibration kept from an earlier request")
-        return retrieval.load_ensemble(path)
+        try:
+            kept = retrieval.load_ensemble(path)
+        except InvalidInputError:
+            LOGGER.warning("the calibration kept from an earlier request cannot be read; calibrating again")
+        else:
+            LOGGER.info("calibration kept from an earlier request")
+            return kept
     samples = draw()
     first = stack.passes[0].scenes[0]
     LOGGER.info("calibrate %d members on %d samples", request.members, samples.looks.size)
+    hh, hv, vv = samples.sigma0
     ensemble = retrieval.calibrate(
-        *samples.sigma0,
+        hh,
+        hv,
+        vv,
         samples.incidence_angle,
         frequency=first.frequency,
         looks=samples.looks,
@@ -168,7 +176,9 @@ class RetrieveBlock:
             many = len(stack.passes) > 1
             shape = valid.shape
             result = retrieval.retrieve(
-                *np.moveaxis(sigma0, 1, 0),
+                sigma0[:, 0],
+                sigma0[:, 1],
+                sigma0[:, 2],
                 angle,
                 frequency=stack.passes[0].scenes[0].frequency,
                 looks=observed.looks,

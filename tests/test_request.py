@@ -145,6 +145,7 @@ def test_any_json_is_accepted_or_refused_in_a_sentence(inputs: dict[str, Any]) -
     try:
         request = RetrievalRequest.from_inputs(inputs)
     except EscapeError as error:
-        assert "\n" not in str(error).replace("\\n", "")
+        sentence = str(error)
     else:
-        assert len(request.digest()) == 64
+        sentence = request.digest()
+    assert "\n" not in sentence

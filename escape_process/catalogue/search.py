@@ -1,0 +1,205 @@
+"""Finds the scenes of a request in a STAC API or a static catalogue."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import cql2
+
+from escape_process.catalogue.footprints import footprint_of, meet, overlaps, time_of
+from escape_process.catalogue.item_search import conformance_of, search_items, search_link
+from escape_process.catalogue.scenes import join_passes, scene_from_item
+from escape_process.catalogue.walk import FoundItem, kind_of, walk
+from escape_process.errors import EscapeError, InvalidInputError, NoScenesError, UpstreamError
+from escape_process.hrefs import is_remote, read_json
+from escape_process.records import Found, Refusal, Scene
+from escape_process.request import RetrievalRequest
+from escape_process.settings import Settings
+
+LOGGER = logging.getLogger(__name__)
+
+MOST_REASONS = 3
+"""Reasons that a sentence gives before it says that there are more."""
+
+
+def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
+    """Find the usable scenes of a request, and those that are not and why.
+
+    Returns
+    -------
+    The newest `request.max_scenes` scenes in order of time, each item id once. Nothing usable is no error here.
+
+    Raises
+    ------
+    InvalidInputError
+        where the request names no known catalogue.
+    UpstreamError
+        where the catalogue does not answer, is no STAC or lists what is missing.
+    """
+    name, href = _catalog(request, settings)
+    notes: dict[str, None] = {}  # in order, each once
+    scenes: list[Scene] = []
+    refused: list[Refusal] = []
+    for item, place in _matching(_items(name, href, request, settings, notes), request, notes):
+        scene = scene_from_item(item, place, request)
+        if isinstance(scene, Scene):
+            scenes.append(scene)
+        else:
+            LOGGER.info("refused %s: %s", scene.id, scene.reason)
+            refused.append(scene)
+    scenes = join_passes(scenes)
+    if len(scenes) > request.max_scenes:
+        notes[f"{len(scenes)} scenes are usable; the newest {request.max_scenes} are used (max_scenes)."] = None
+    LOGGER.info("found %d usable scenes and %d others", len(scenes), len(refused))
+    return Found(tuple(scenes[-request.max_scenes :]), tuple(refused), tuple(notes))
+
+
+def no_scenes_error(request: RetrievalRequest, found: Found) -> NoScenesError:
+    """Say what was found for a request that has no usable scene, why it was refused and what to change."""
+    where = _where(request)
+    if not found.scenes and not found.refused:
+        return NoScenesError(f"No scene in the catalogue {where}: {_advice(request)}.")
+    count = len(found.scenes) + len(found.refused)
+    were = "1 scene was found" if count == 1 else f"{count} scenes were found"
+    return NoScenesError(
+        f"No usable full-polarimetric scene {where}: {were}, {_reasons(found)}. {_capital(_advice(request))}."
+    )
+
+
+def _reasons(found: Found) -> str:
+    by_reason = Counter(_lower(refusal.reason).rstrip(".") for refusal in found.refused)
+    if not by_reason:
+        return "none of which can be used"
+    count = len(found.scenes) + len(found.refused)
+    if len(by_reason) == 1 and not found.scenes:
+        return f"{'' if count == 1 else 'all '}refused: {next(iter(by_reason))}"
+    told = [f"{number} because {reason}" for reason, number in by_reason.most_common(MOST_REASONS)]
+    more = "" if len(by_reason) <= MOST_REASONS else "; others for further reasons"
+    return f"refused: {'; '.join(told)}{more}"
+
+
+def _where(request: RetrievalRequest) -> str:
+    if request.bbox is not None:
+        where = f"covers bbox {[round(corner, 6) for corner in request.bbox]}"
+    elif request.geometry is not None:
+        where = "covers the geometry given"
+    else:
+        ids = request.ids or []
+        where = f"has the id {ids[0]}" if len(ids) == 1 else f"has one of the {len(ids)} ids given"
+    start, end = (None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in request.interval)
+    if start is not None and end is not None:
+        return f"{where} between {start} and {end}"
+    if start is not None:
+        return f"{where} after {start}"
+    return where if end is None else f"{where} before {end}"
+
+
+def _advice(request: RetrievalRequest) -> str:
+    if request.area is None:
+        return "check the ids or name another catalogue"
+    dates = " or the dates" if request.datetime is not None else ""
+    area = "bbox" if request.bbox is not None else "geometry"
+    return f"widen the {area}{dates}, or name another catalogue"
+
+
+def _lower(text: str) -> str:
+    """Make a sentence a clause; a word in capitals, an id among them, stays as it is."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _catalog(request: RetrievalRequest, settings: Settings) -> tuple[str, str]:
+    """Return the name and the address of the catalogue asked for."""
+    name = settings.default_catalog if request.catalog is None else request.catalog
+    if name in settings.catalogs:
+        return name, _root_file(settings.catalogs[name])
+    if not is_remote(name):
+        raise InvalidInputError(
+            f"Input catalog = {name[:120]!r} is neither an http(s) URL nor one of the configured catalogues:"
+            f" {', '.join(sorted(settings.catalogs))}."
+        )
+    try:
+        parts = urlsplit(name)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise InvalidInputError(f"Input catalog = {name[:120]!r} is not a valid URL.")
+    return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}", name
+
+
+def _root_file(href: str) -> str:
+    """Return the file that a folder is the catalogue of."""
+    if is_remote(href) or not Path(href).is_dir():
+        return href
+    names = ("catalog.json", "collection.json")
+    return next((str(Path(href) / name) for name in names if (Path(href) / name).is_file()), href)
+
+
+def _items(
+    name: str, href: str, request: RetrievalRequest, settings: Settings, notes: dict[str, None]
+) -> Iterator[FoundItem]:
+    """Yield candidates from a catalogue of whichever kind."""
+    try:
+        root = read_json(href, settings)
+        kind = kind_of(root)
+        if kind is None:
+            raise UpstreamError("it is not STAC.")
+        conformance = conformance_of(root, href, settings)
+    except EscapeError as error:
+        raise UpstreamError(f"The catalogue {name} cannot be used: {_lower(str(error))}") from error
+    link = search_link(root, href, conformance)
+    if link is not None:
+        return search_items(link, conformance, request, settings, notes.setdefault)
+    return walk(root, href, request, settings, notes.setdefault)
+
+
+def _matching(items: Iterable[FoundItem], request: RetrievalRequest, notes: dict[str, None]) -> Iterator[FoundItem]:
+    """Yield the items that answer the request, each id once; stop where all ids asked for are found."""
+    expression = None if request.filter is None else cql2.Expr(request.filter)
+    wanted = None if request.ids is None else set(request.ids)
+    seen: set[Any] = set()
+    undecided = 0
+    for item, href in items:
+        name = item.get("id")
+        if not isinstance(name, str) or name in seen or not _answers(item, request, wanted):
+            continue
+        if expression is not None:
+            matches = _evaluate(expression, item)
+            undecided += matches is None
+            if not matches:
+                continue
+        seen.add(name)
+        yield item, href
+        if wanted is not None and wanted == seen:
+            break
+    if undecided:
+        items_lack = "1 item lacks" if undecided == 1 else f"{undecided} items lack"
+        notes[f"{items_lack} what the filter asks about: left out."] = None
+
+
+def _answers(item: Mapping[str, Any], request: RetrievalRequest, wanted: set[str] | None) -> bool:
+    """Tell whether an item is one of those asked for; without a readable place or time it is let by, to be refused."""
+    if wanted is not None and item["id"] not in wanted:
+        return False
+    if request.collections is not None and item.get("collection") not in request.collections:
+        return False
+    time = time_of(item)
+    if time is not None and not meet(time, request.interval):
+        return False
+    footprint = None if request.area is None else footprint_of(item)
+    return footprint is None or request.area is None or overlaps(footprint, request.area)
+
+
+def _evaluate(expression: Any, item: Mapping[str, Any]) -> bool | None:
+    """Tell whether an item matches a filter; None where it has not what the filter compares."""
+    try:
+        return bool(expression.matches(dict(item)))
+    except Exception:  # the library has no class of its own for it
+        return None

@@ -1,0 +1,328 @@
+"""The `escape-process` command. Exit codes: 0 done, 2 bad input, 1 failed."""
+
+import datetime as dt
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from escape_process import __version__
+from escape_process.errors import EscapeError, InvalidInputError
+from escape_process.request import RetrievalRequest
+
+if TYPE_CHECKING:
+    from escape_process.pipeline import Outcome
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("pygeoapi-config.yml"),
+    show_default=True,
+    envvar="PYGEOAPI_CONFIG",
+    help="Configuration of the server and the process.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+
+
+class _Command(click.Group):
+    """Turns every EscapeError into its sentence and exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EscapeError as error:
+            _fail(error)
+
+
+def _fail(error: EscapeError) -> NoReturn:
+    click.echo(f"escape-process: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="escape-process")
+@click.option("-v", "--verbose", is_flag=True, help="Log each step.")
+def main(verbose: bool) -> None:
+    """Soil moisture and roughness, with uncertainty, from full-polarimetric L-band SAR, without in-situ labels."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
+
+
+@contextmanager
+def _shown_progress(quiet: bool) -> Iterator[Callable[[float, str], None]]:
+    """Show a bar on a terminal, plain lines in a log, nothing where `quiet`."""
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda share, message: None
+    elif console.is_terminal:
+        columns = (
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("Starting", total=1.0)
+            yield lambda share, message: bar.update(task, completed=share, description=message)
+    else:
+        last = ""
+
+        def line(share: float, message: str) -> None:
+            nonlocal last
+            if message != last:
+                click.echo(f"{share:4.0%} {message}", err=True)
+                last = message
+
+        yield line
+
+
+@main.command()
+@CONFIG
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where results go, instead of var.")
+@JSON
+def demo(config: Path, data_dir: Path | None, as_json: bool) -> None:
+    """Run the whole job on the simulated sample scenes, through a real server on a free loopback port.
+
+    \b
+    Examples:
+      escape-process demo
+      escape-process demo --json
+    """
+    from escape_process.demo import run_demo
+
+    with _shown_progress(quiet=as_json) as progress:
+        result = run_demo(config, data_dir, progress)
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        result.print(Console())
+
+
+@main.command()
+@CONFIG
+@click.option("--host", help="Address to listen on.  [default: the configuration's]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0: a free one.  [default: the configuration's]")
+@click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Requests answered at once.")
+def serve(config: Path, host: str | None, port: int | None, threads: int) -> None:
+    """Serve the OGC API, the STAC catalogue and the STAC API until stopped.
+
+    \b
+    Examples:
+      escape-process serve
+      escape-process serve --host 0.0.0.0 --port 8080
+    """
+    from escape_process.jobs.serve import serve as serve_until_stopped
+
+    serve_until_stopped(config, host=host, port=port, threads=threads)
+
+
+def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Read an option that takes JSON, or @FILE."""
+    if value is None:
+        return None
+    try:
+        text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
+        return json.loads(text)
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"Option --{parameter.name} = {value!r}: not readable as JSON.") from error
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> list[float] | None:
+    if value is None:
+        return None
+    try:
+        return [float(part) for part in value.replace(",", " ").split()]
+    except ValueError as error:
+        raise InvalidInputError(f"Option --{parameter.name} = {value!r}: not a list of numbers.") from error
+
+
+@main.command()
+@CONFIG
+@click.option("--catalog", help="A configured name, an http(s) URL, or the path of a static catalogue.")
+@click.option("--bbox", callback=_numbers, help="west,south,east,north in degrees; west > east crosses 180 degrees.")
+@click.option("--geometry", callback=_json_value, help="GeoJSON polygon, or @FILE.")
+@click.option("--ids", multiple=True, help="Item id of a scene to use; repeatable.")
+@click.option("--datetime", help="RFC 3339 instant or interval, '..' for an open end.")
+@click.option("--collections", multiple=True, help="Collection to search in; repeatable.")
+@click.option("--filter", callback=_json_value, help="CQL2-JSON, or @FILE.")
+@click.option("--max-scenes", type=int, help="Most scenes to use.")
+@click.option("--resolution", type=float, help="Pixel of the result, m.")
+@click.option("--crs", help="EPSG code of the result.")
+@click.option("--mode", help="variational or deterministic.")
+@click.option("--members", type=int, help="Size of the ensemble.")
+@click.option("--seed", type=int, help="Start of the random numbers.")
+@click.option("--radiometry", help="sigma0, gamma0 or beta0, for scenes whose metadata is silent.")
+@click.option("--incidence-angle-deg", type=float, help="Degrees, for scenes that come without an angle.")
+@click.option("--looks", type=float, help="Looks of a pixel, for scenes that do not state them.")
+@click.option("--frequency", type=float, help="Hz, for scenes that do not state it.")
+@click.option("--zones", callback=_json_value, help="GeoJSON FeatureCollection of polygons, or @FILE.")
+@click.option("--publish/--no-publish", default=None, help="List the results in the catalogue.")
+@click.option("--reuse/--no-reuse", default=None, help="Answer from the catalogue where possible.")
+@click.option("--dry-run", is_flag=True, default=None, help="Only list the scenes that would be used or refused.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Data folder, instead of the configured.")
+@JSON
+def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, **inputs: Any) -> None:
+    """Answer one request without a server.
+
+    \b
+    Examples:
+      escape-process run --bbox -5.48,41.23,-5.40,41.29 --datetime 2024-05-01/2024-05-31
+      escape-process run --catalog my/collection.json --ids my-scene --out results
+      escape-process run --bbox -5.48,41.23,-5.40,41.29 --dry-run --json
+    """
+    from escape_process import pipeline
+    from escape_process.process import load_config
+
+    _, settings = load_config(config)
+    if out is not None:
+        settings = settings.model_copy(update={"data_dir": out.resolve()})
+    if catalog is not None and catalog not in settings.catalogs and "://" not in catalog:
+        settings = settings.model_copy(
+            update={"catalogs": {**settings.catalogs, catalog: str(Path(catalog).resolve())}}
+        )
+    asked = {name: list(value) if isinstance(value, tuple) else value for name, value in inputs.items()}
+    request = RetrievalRequest.from_inputs(
+        {name: value for name, value in {**asked, "catalog": catalog}.items() if value not in (None, [])}
+    )
+    with _shown_progress(quiet=as_json) as progress:
+        outcome = pipeline.run(request, settings, progress)
+    if as_json:
+        click.echo(json.dumps({"items": outcome.items, "report": outcome.report}, indent=2, allow_nan=False))
+    else:
+        _print_outcome(outcome)
+
+
+def _print_outcome(outcome: "Outcome") -> None:
+    for scene in outcome.report["scenes"]:
+        click.echo(f"used     {scene['id']}")
+        for warning in scene["warnings"]:
+            click.echo(f"         {warning}")
+    for refused in outcome.report["refused"]:
+        click.echo(f"refused  {refused['id']}: {refused['reason']}")
+    for note in outcome.report["notes"]:
+        click.echo(f"note     {note}")
+    for item in outcome.items["features"]:
+        click.echo(f"result   {item['id']}")
+        links = {link["rel"]: link["href"] for link in item["links"]}
+        click.echo(f"         {links.get('self', item['assets']['soil_moisture']['href'])}")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--date", "dates", multiple=True, help="Time of a pass, RFC 3339; repeatable.  [default: one of 2024]")
+@click.option("--place", nargs=2, type=float, default=(-5.44, 41.26), show_default=True, help="Longitude, latitude.")
+@click.option("--size", type=click.IntRange(32, 20_000), default=384, show_default=True, help="Pixels along each side.")
+@click.option("--pixel", type=click.FloatRange(1, 1000), default=25.0, show_default=True, help="Pixel, m.")
+@click.option("--looks", type=float, default=28.0, show_default=True, help="Looks of a pixel.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--name", default="simulated", show_default=True, help="Start of the item ids.")
+@click.option("--truth", type=click.Path(path_type=Path, file_okay=False), help="Where the truth goes, outside FOLDER.")
+@click.option("--sample-catalog", is_flag=True, help="Write the catalogue that comes with the software instead.")
+def simulate(
+    folder: Path,
+    dates: tuple[str, ...],
+    place: tuple[float, float],
+    size: int,
+    pixel: float,
+    looks: float,
+    seed: int,
+    name: str,
+    truth: Path | None,
+    sample_catalog: bool,
+) -> None:
+    """Simulate quad-pol L-band scenes by the forward model into FOLDER, with STAC items.
+
+    \b
+    Examples:
+      escape-process simulate scenes --date 2024-05-04T23:28Z --date 2024-05-18T23:28Z --truth truth
+      escape-process simulate catalog --sample-catalog --truth tests/data/sample_truth
+    """
+    from escape_process.samples import build_sample_catalogue, write_simulated
+    from escape_process.simulate import Sensor, utm_grid
+
+    if sample_catalog:
+        build_sample_catalogue(folder, truth)
+        click.echo(folder / "catalog.json")
+        return
+    with _shown_progress(quiet=False) as progress:
+        path = write_simulated(
+            folder,
+            utm_grid(*place, width=size, height=size, pixel_size=pixel),
+            [_instant(text) for text in dates or ("2024-05-04T23:28:31Z",)],
+            name=name,
+            seed=seed,
+            sensor=Sensor(looks=looks),
+            truth_folder=truth,
+            progress=progress,
+        )
+    click.echo(path)
+
+
+def _instant(text: str) -> dt.datetime:
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInputError(f"Date {text!r} is not an RFC 3339 instant such as 2024-05-04T23:28:31Z.") from error
+    return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
+
+
+@main.command("make-item")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Collection to write into."
+)
+@click.option("--collection", default="scenes", show_default=True, help="Id of the collection.")
+@click.option("--id", "item_id", help="Item id; for one folder.")
+@click.option("--datetime", "when", help="Time of acquisition, RFC 3339.")
+@click.option("--radiometry", type=click.Choice(["sigma0", "gamma0", "beta0"]), help="Convention of the backscatter.")
+@click.option("--encoding", type=click.Choice(["dn", "amplitude", "linear", "db"]), help="How power is stored.")
+@click.option("--calibration-factor-db", type=float, help="For dn: power_db = 20 log10(DN) + factor.")
+@click.option("--incidence-angle-deg", type=float, help="Of the whole scene, where there is no raster of it.")
+@click.option("--looks", type=float, help="Equivalent number of looks of a pixel.")
+@click.option("--noise-floor-db", type=float, help="Noise-equivalent backscatter.")
+@click.option("--frequency", type=float, help="Centre frequency, Hz.")
+@click.option("--platform", help="Platform, such as alos-2 or nisar.")
+@click.option("--instrument-mode", help="Mode, such as HBQ.")
+@JSON
+def make_item(
+    folders: tuple[Path, ...],
+    out: Path,
+    collection: str,
+    item_id: str | None,
+    when: str | None,
+    as_json: bool,
+    **declared: Any,
+) -> None:
+    """Make STAC items of folders of georeferenced rasters (HH.tif, HV.tif, ...) in the static collection OUT.
+
+    \b
+    Examples:
+      escape-process make-item scene/ --out my --radiometry gamma0 --incidence-angle-deg 38
+      escape-process make-item 2024-*/ --out my --radiometry sigma0
+    """
+    from escape_process.catalogue.sources import Declaration, make_items, write_catalogue
+
+    if item_id is not None and len(folders) > 1:
+        raise InvalidInputError(f"Option --id = {item_id!r} is for one folder, but {len(folders)} are given.")
+    declaration = Declaration(
+        id=item_id, datetime=None if when is None else _instant(when), collection=collection, **declared
+    )
+    made = make_items(folders, declaration)
+    path = write_catalogue(made, out, collection_id=collection)
+    for one in made:
+        for warning in one.warnings:
+            click.echo(f"{one.id}: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps({"collection": str(path), "items": [one.item for one in made]}, indent=2))
+    else:
+        click.echo(path)
+
+
+if __name__ == "__main__":
+    main()

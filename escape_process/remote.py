@@ -1,0 +1,327 @@
+"""The HTTP side of `hrefs`: one client a process, retries, and remote files read by ranges.
+
+Only `hrefs` calls this module; everything else asks `hrefs`.
+"""
+
+import atexit
+import io
+import logging
+import os
+import re
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any, Protocol, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import tenacity
+
+from escape_process.errors import StorageError, UpstreamError
+from escape_process.settings import Settings
+
+BLOCK_SIZE = 256 * 1024
+"""Bytes of one cached block of a remote file: about one compressed tile of a COG."""
+CACHED_BLOCKS = 32
+"""Blocks kept for each open remote file."""
+LONGEST_RANGE = 64 * BLOCK_SIZE
+"""Most bytes asked for in one request."""
+SPOOLED_IN_MEMORY = 8 * 1024 * 1024
+"""Files up to this size are kept in memory where a server cannot serve ranges."""
+
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_clients: dict[int, httpx.Client] = {}
+_T = TypeVar("_T")
+
+# httpx logs each full address at level INFO, with the signature of signed ones.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class StatusError(UpstreamError):
+    """A host answered with an HTTP status that is no success."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _TransientError(UpstreamError):
+    """A failure that may be gone at the next attempt."""
+
+
+class _TransientStatusError(StatusError, _TransientError):
+    """A status that may be gone at the next attempt."""
+
+
+class Source(Protocol):
+    """Bytes of known length that can be read at any place."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read_at(self, offset: int, length: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class FileSource:
+    """An open local file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self.size = file.seek(0, os.SEEK_END)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset` on."""
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(length)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class RemoteSource:
+    """A remote file read by ranges, with the blocks used last kept."""
+
+    def __init__(self, href: str, settings: Settings, first: httpx.Response, start: bytes) -> None:
+        self.size = cast(int, _total_size(first))
+        self._href = href
+        self._settings = settings
+        self._version = _version(first)
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        self._store(0, start)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset` on."""
+        end = min(offset + length, self.size)
+        if end <= offset:
+            return b""
+        parts = []
+        with self._lock:
+            number, last = offset // BLOCK_SIZE, (end - 1) // BLOCK_SIZE
+            while number <= last:
+                if number in self._blocks:
+                    self._blocks.move_to_end(number)
+                    run = self._blocks[number]
+                else:
+                    run = self._fetch(number, self._end_of_gap(number, last))
+                parts.append(run)
+                number += -(-len(run) // BLOCK_SIZE)
+        skipped = offset % BLOCK_SIZE
+        return b"".join(parts)[skipped : skipped + end - offset]
+
+    def close(self) -> None:
+        """Forget the cached blocks."""
+        self._blocks.clear()
+
+    def _end_of_gap(self, number: int, last: int) -> int:
+        """Return the last of the missing blocks from `number` on that one request can fetch."""
+        end = number
+        most = min(last, number + LONGEST_RANGE // BLOCK_SIZE - 1)
+        while end < most and end + 1 not in self._blocks:
+            end += 1
+        return end
+
+    def _fetch(self, first: int, last: int) -> bytes:
+        start, stop = first * BLOCK_SIZE, min((last + 1) * BLOCK_SIZE, self.size)
+
+        def read(response: httpx.Response) -> bytes:
+            if response.status_code != httpx.codes.PARTIAL_CONTENT:
+                raise UpstreamError(f"{describe(self._href)} stopped answering requests for parts of it; try again.")
+            if _total_size(response) != self.size or _version(response) != self._version:
+                raise UpstreamError(f"{describe(self._href)} changed while it was read; try again.")
+            return _range_body(self._href, response, stop - start)
+
+        content = exchange(self._href, self._settings, read, headers=_range_header(start, stop))
+        self._store(first, content)
+        return content
+
+    def _store(self, first: int, content: bytes) -> None:
+        for place in range(0, len(content), BLOCK_SIZE):
+            self._blocks[first + place // BLOCK_SIZE] = content[place : place + BLOCK_SIZE]
+        while len(self._blocks) > CACHED_BLOCKS:
+            self._blocks.popitem(last=False)
+
+
+def open_source(href: str, settings: Settings) -> Source:
+    """Open a remote file, by ranges where its server can.
+
+    Raises
+    ------
+    UpstreamError
+        where the host does not give it.
+    """
+
+    def read(response: httpx.Response) -> Source:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return FileSource(io.BytesIO())  # an empty file has no first byte
+        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+            return _spool(response)
+        total = _total_size(response)
+        if total is None:
+            raise UpstreamError(f"{describe(href)} comes without its size; serve it from a host that tells it.")
+        start = _range_body(href, response, min(BLOCK_SIZE, total))
+        return RemoteSource(href, settings, response, start)
+
+    return exchange(href, settings, read, headers=_range_header(0, BLOCK_SIZE))
+
+
+def read_body(response: httpx.Response, limit: int) -> bytes | None:
+    """Return the whole body of an answer, or None where it is longer than `limit` bytes."""
+    return _join(response.iter_bytes(), limit)
+
+
+def exchange(
+    href: str,
+    settings: Settings,
+    read: Callable[[httpx.Response], _T],
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    **content: Any,
+) -> _T:
+    """Send a request until it succeeds, at most `settings.http_attempts` times, and `read` its answer.
+
+    Raises
+    ------
+    UpstreamError
+        where the host cannot be reached, or (a `StatusError`) answers with a failure.
+    """
+
+    def attempt() -> _T:
+        ranged = headers is not None and "Range" in headers
+        timeout = settings.http_timeout
+        with _client().stream(
+            method, href, headers=headers, timeout=timeout, follow_redirects=True, **content
+        ) as response:
+            empty = ranged and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+            if response.is_success or empty:
+                return read(response)
+            raise _status_failure(href, response.status_code)
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(settings.http_attempts),
+        wait=tenacity.wait_random_exponential(multiplier=0.25, max=5),
+        retry=tenacity.retry_if_exception_type(_TransientError),
+        reraise=True,
+    )
+    return cast(_T, retrying(_in_our_words, href, settings, attempt))
+
+
+def host_of(href: str) -> str:
+    """Return the host of an address, or nothing."""
+    try:
+        return urlsplit(href).hostname or ""
+    except ValueError:
+        return ""
+
+
+def last_part(href: str) -> str:
+    """Return the last part of an address, without query or credentials; its host where it has no path."""
+    try:
+        path = urlsplit(href).path
+    except ValueError:
+        path = ""
+    return unquote(path.rstrip("/").rsplit("/", 1)[-1]) or host_of(href) or "an address without a host"
+
+
+def describe(href: str) -> str:
+    """Return what a message says of a remote file: its name and host."""
+    name, host = last_part(href), host_of(href)
+    return f"{name} at {host}" if host and host != name else name
+
+
+def _in_our_words(href: str, settings: Settings, attempt: Callable[[], _T]) -> _T:
+    try:
+        return attempt()
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+        raise UpstreamError(f"{describe(href)} cannot be asked for: its address is not valid.") from error
+    except httpx.TimeoutException as error:
+        raise _TransientError(
+            f"{describe(href)} did not answer within {settings.http_timeout:g} s; try again later."
+        ) from error
+    except httpx.TransportError as error:
+        raise _TransientError(
+            f"{describe(href)} cannot be reached: the connection failed; check the address or try again later."
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        raise UpstreamError(f"{describe(href)} cannot be read: its address or its answer is not valid.") from error
+
+
+def _status_failure(href: str, status: int) -> UpstreamError:
+    if status in _TRANSIENT_STATUS:
+        return _TransientStatusError(f"{describe(href)} failed with HTTP status {status}; try again later.", status)
+    if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+        return StatusError(f"{describe(href)} does not exist (HTTP status {status}); check the address.", status)
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return StatusError(f"{describe(href)} may not be read without credentials (HTTP status {status}).", status)
+    return StatusError(f"{describe(href)} answered with HTTP status {status}; check the address.", status)
+
+
+def _client() -> httpx.Client:
+    """Return this process's client. A forked child gets its own: two processes must not share connections."""
+    client = _clients.get(os.getpid())
+    if client is None:  # no lock, which a fork could leave held: of two threads here at once the first one's stays
+        client = _clients.setdefault(os.getpid(), httpx.Client(headers={"User-Agent": "escape-process"}))
+    return client
+
+
+@atexit.register
+def close_client() -> None:
+    """Close this process's connections; the next request opens new ones."""
+    client = _clients.pop(os.getpid(), None)
+    if client is not None:
+        client.close()
+
+
+def _spool(response: httpx.Response) -> Source:
+    """Keep the whole body of a server that ignores ranges."""
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY)  # noqa: SIM115, closed with the source
+    try:
+        for chunk in response.iter_bytes():
+            file.write(chunk)
+    except OSError as error:
+        file.close()
+        raise StorageError("There is no room for a temporary copy of a remote file: free some disk space.") from error
+    except BaseException:
+        file.close()
+        raise
+    return FileSource(cast(IO[bytes], file))
+
+
+def _range_header(start: int, stop: int) -> dict[str, str]:
+    # Ranges count the bytes of the encoded form, so the file must come unencoded.
+    return {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+
+
+def _range_body(href: str, response: httpx.Response, length: int) -> bytes:
+    # Read to the end even when all is there: a connection left in the middle of a body cannot be used again.
+    content = _join(response.iter_raw(), length)
+    if content is None or len(content) != length:
+        raise _TransientError(f"{describe(href)} sent another number of bytes than was asked for; try again later.")
+    return content
+
+
+def _join(chunks: Iterable[bytes], limit: int) -> bytes | None:
+    kept, size = [], 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            return None
+        kept.append(chunk)
+    return b"".join(kept)
+
+
+def _total_size(response: httpx.Response) -> int | None:
+    found = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", "").strip())
+    return int(found[1]) if found else None
+
+
+def _version(response: httpx.Response) -> str | None:
+    etag: str | None = response.headers.get("ETag")
+    return etag or response.headers.get("Last-Modified")

@@ -1,0 +1,39 @@
+"""A process with the real inputs and a pipeline that needs no scenes: what it does is told by `ids`.
+
+Imported by the server that the tests start; so jobs, statuses and sentences are tested apart from the retrieval.
+"""
+
+import os
+import time
+from types import SimpleNamespace
+from typing import Any
+
+from escape_process.errors import CancelledError, NoScenesError, StorageError, UpstreamError
+from escape_process.process import EscapeProcessor
+from escape_process.request import RetrievalRequest
+
+FAILURES = {
+    "no-scenes": NoScenesError("No full-polarimetric scene covers the area: 1 scene was found, dual-pol (HH, HV)."),
+    "upstream": UpstreamError("The catalogue did not answer within 30 s."),
+    "storage": StorageError("The results cannot be written: the disk is full."),
+    "bug": KeyError("/secret/path"),
+}
+ITEMS = {"type": "FeatureCollection", "features": []}
+
+
+class StandIn(EscapeProcessor):
+    """Fails as its first id says; else takes as many seconds as `slow-N` says, in steps of 0.05 s."""
+
+    def _run(self, request: RetrievalRequest) -> Any:
+        word, _, seconds = (request.ids or ["fine"])[0].partition("-slow-")
+        steps = max(1, int(20 * float(seconds or 0)))
+        for step in range(steps):
+            if self.cancelled():
+                raise CancelledError("Dismissed.")
+            self.progress(step / steps, f"Step {step * 4 // steps + 1} of 4.")
+            time.sleep(0.05 if seconds else 0)
+        if word == "deaf":  # a computation that asks nobody whether to go on
+            time.sleep(30)
+        if word in FAILURES:
+            raise FAILURES[word]
+        return SimpleNamespace(items=ITEMS, report={"seed": request.seed, "process": os.getpid()})

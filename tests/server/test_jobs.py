@@ -1,0 +1,188 @@
+"""Jobs over HTTP: status, progress, lists, dismissal, order, and what a stop or crash of the server leaves."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import Start, execute, finished
+
+OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
+ASYNC = {"Prefer": "respond-async"}
+
+
+def test_progress_is_true_and_never_falls(client: httpx.Client) -> None:
+    answer = execute(client, {"ids": ["x-slow-1.5"]}, ASYNC)
+    location = answer.headers["Location"]
+    seen = []
+    while (job := client.get(location).json())["status"] in ("accepted", "running"):
+        seen.append((job["progress"], job["message"]))
+        early = client.get(f"{location}/results")
+        if early.status_code == 404:
+            assert early.json()["type"] == f"{OGC}result-not-ready"
+        assert not any(link["rel"].endswith("/results") for link in job["links"])
+        time.sleep(0.1)
+    shares = [share for share, _ in seen]
+    assert shares == sorted(shares)
+    assert len({share for share in shares if 0 < share < 100}) >= 3
+    assert "Step 3 of 4." in {message for _, message in seen}
+    assert (job["status"], job["progress"]) == ("successful", 100)
+    assert job["created"] <= job["started"] <= job["finished"]
+    links = {link["rel"]: link["href"] for link in job["links"]}
+    assert client.get(links["http://www.opengis.net/def/rel/ogc/1.0/results"]).status_code == 200
+    assert links["monitor"] == location
+
+
+def test_one_job_runs_at_a_time_in_order_of_arrival(client: httpx.Client) -> None:
+    first = execute(client, {"ids": ["x-slow-0.6"]}, ASYNC)
+    second = execute(client, {"ids": ["x-slow-0.1"]}, ASYNC)
+    time.sleep(0.3)
+    assert client.get(first.headers["Location"]).json()["status"] == "running"
+    assert client.get(second.headers["Location"]).json()["status"] == "accepted"
+    assert finished(client, first)["finished"] <= finished(client, second)["started"]
+
+
+def test_concurrent_requests_get_their_own_answers(url: str) -> None:
+    def ask(seed: int) -> int:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            answer = execute(client, {"ids": ["x"], "seed": seed})
+            return int(answer.json()["report"]["seed"])
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(ask, range(30))) == list(range(30))
+
+
+def test_list_of_jobs(client: httpx.Client) -> None:
+    made = [execute(client, {"ids": ["x"]}).headers["Link"].split("/")[-1].split(">")[0] for _ in range(3)]
+    page = client.get("/jobs", params={"limit": 2}).json()
+    assert [job["jobID"] for job in page["jobs"]] == made[:0:-1]
+    assert all(job["processID"] == "escape-soil-moisture" for job in page["jobs"])
+    following = next(link["href"] for link in page["links"] if link["rel"] == "next")
+    assert client.get(following).json()["jobs"][0]["jobID"] == made[0]
+    for wrong in ({"limit": "0"}, {"limit": "x"}, {"limit": "-1"}, {"offset": "²"}, {"f": "xml"}):
+        answer = client.get("/jobs", params=wrong)
+        assert answer.status_code == 400
+        assert next(iter(wrong)) in answer.json()["detail"]
+
+
+def test_pages_in_html(client: httpx.Client) -> None:
+    job = finished(client, execute(client, {"ids": ["no-scenes"]}, ASYNC))
+    for path in ("/jobs", f"/jobs/{job['jobID']}", "/processes", "/processes/escape-soil-moisture"):
+        answer = client.get(path, headers={"Accept": "text/html"})
+        assert answer.status_code == 200, path
+        assert answer.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("path", ["", "/results"])
+def test_no_such_job(client: httpx.Client, path: str) -> None:
+    answer = client.get(f"/jobs/00000000-0000-4000-8000-000000000000{path}")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == f"{OGC}no-such-job"
+
+
+def test_a_running_job_is_dismissed(client: httpx.Client, folder: Path) -> None:
+    location = execute(client, {"ids": ["x-slow-20"]}, ASYNC).headers["Location"]
+    time.sleep(0.3)
+    answer = client.delete(location)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json()["status"] == "dismissed"
+    began = time.monotonic()
+    execute(client, {"ids": ["x"]})  # the slot is free at once
+    assert time.monotonic() - began < 3
+    assert client.get(location).json()["status"] == "dismissed"
+    assert client.get(f"{location}/results").status_code == 410
+    assert not list((folder / "data" / "jobs").glob(f"{location.rsplit('/')[-1]}*"))
+    assert client.delete(location).status_code == 200
+    assert client.get(location).status_code == 404
+
+
+def test_a_waiting_job_is_dismissed(client: httpx.Client) -> None:
+    running = execute(client, {"ids": ["x-slow-0.5"]}, ASYNC)
+    waiting = execute(client, {"ids": ["x-slow-20"]}, ASYNC)
+    assert client.delete(waiting.headers["Location"]).json()["status"] == "dismissed"
+    assert finished(client, running)["status"] == "successful"
+    assert execute(client, {"ids": ["x"]}).status_code == 200
+    assert client.get(waiting.headers["Location"]).json()["status"] == "dismissed"
+
+
+def test_a_client_that_waits_learns_of_the_dismissal(client: httpx.Client, url: str) -> None:
+    def wait() -> httpx.Response:
+        with httpx.Client(base_url=url, timeout=30) as other:
+            return execute(other, {"ids": ["x-slow-20"]})
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait)
+        time.sleep(0.4)
+        (job,) = [job for job in client.get("/jobs").json()["jobs"] if job["status"] == "running"]
+        client.delete(f"/jobs/{job['jobID']}")
+        assert waiting.result().status_code == 410
+
+
+def test_a_finished_job_is_removed(client: httpx.Client, folder: Path) -> None:
+    answer = execute(client, {"ids": ["x"]}, ASYNC)
+    job = finished(client, answer)["jobID"]
+    file = folder / "data" / "jobs" / f"{job}.json"
+    assert file.exists()
+    assert client.delete(f"/jobs/{job}").json()["status"] == "dismissed"
+    assert not file.exists()
+    for again in (client.delete(f"/jobs/{job}"), client.get(f"/jobs/{job}")):
+        assert again.status_code == 404
+        assert again.json()["type"] == f"{OGC}no-such-job"
+
+
+def test_results_removed_by_hand(client: httpx.Client, folder: Path) -> None:
+    job = finished(client, execute(client, {"ids": ["x"]}, ASYNC))["jobID"]
+    (folder / "data" / "jobs" / f"{job}.json").unlink()
+    assert client.get(f"/jobs/{job}/results").status_code == 410
+    assert client.delete(f"/jobs/{job}").status_code == 200
+
+
+def test_a_stop_ends_jobs_as_failed(tmp_path: Path, start: Start) -> None:
+    with start(tmp_path) as url, httpx.Client(base_url=url) as client:
+        running = execute(client, {"ids": ["x-slow-60"]}, ASYNC).json()["jobID"]
+        waiting = execute(client, {"ids": ["x"]}, ASYNC).json()["jobID"]
+        time.sleep(0.3)
+        client.close()
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    with start(tmp_path) as url, httpx.Client(base_url=url) as client:
+        for job in (running, waiting):
+            status = client.get(f"/jobs/{job}").json()
+            assert status["status"] == "failed"
+            assert "server was stopped" in status["message"]
+            assert client.get(f"/jobs/{job}/results").status_code == 503
+        assert execute(client, {"ids": ["x"]}).status_code == 200
+
+
+def test_a_computation_that_does_not_listen_cannot_hold_up_a_stop(tmp_path: Path, start: Start) -> None:
+    with start(tmp_path) as url, httpx.Client(base_url=url) as client:
+        execute(client, {"ids": ["deaf"]}, ASYNC)
+        time.sleep(0.3)
+        client.close()
+        began = time.monotonic()
+    assert time.monotonic() - began < 8
+
+
+def test_a_crash_of_the_web_process_fails_its_jobs(tmp_path: Path, start: Start) -> None:
+    with start(tmp_path) as url, httpx.Client(base_url=url) as client:
+        worker = execute(client, {"ids": ["x"]}).json()["report"]["process"]
+        location = execute(client, {"ids": ["x-slow-60"]}, ASYNC).headers["Location"]
+        time.sleep(0.3)
+        os.kill(worker, signal.SIGKILL)
+        client.close()
+        with httpx.Client(base_url=url, timeout=20) as other:  # gunicorn starts another web process
+            job = other.get(location).json()
+            assert job["status"] == "failed"
+            assert execute(other, {"ids": ["x"]}).json()["report"]["process"] != worker
+
+
+def test_two_servers_cannot_share_a_data_folder(tmp_path: Path, start: Start) -> None:
+    with start(tmp_path):
+        with pytest.raises(Exception, match="ended with exit code"), start(tmp_path):
+            pass
+        assert "Another server uses the data folder" in (tmp_path / "server.log").read_text()
