@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from escape_process.errors import CancelledError, StorageError
+from escape_process.errors import CancelledError, EscapeError, StorageError
 from escape_process.records import Grid, Window
 
 BlockFunction = Callable[[Window], Mapping[str, NDArray[np.generic]]]
@@ -122,6 +122,15 @@ def _save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def discard(folder: Path) -> None:
-    """Remove the blocks of finished work."""
+@contextlib.contextmanager
+def blocks_folder(folder: Path) -> Iterator[Path]:
+    """Give the folder of a request's blocks; remove it when they have been used, or when the request has failed.
+
+    Only an interruption (a crash, a kill) leaves the finished blocks, for the next attempt to find.
+    """
+    try:
+        yield folder
+    except EscapeError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)

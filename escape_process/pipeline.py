@@ -5,12 +5,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from escape_process.catalogue.items import result_item
 from escape_process.catalogue.publish import ensure_catalogue, find_published, public_item, publish
 from escape_process.catalogue.search import find_scenes, no_scenes_error
-from escape_process.engine import blocks_of, discard, map_blocks
+from escape_process.engine import blocks_folder, blocks_of, map_blocks
 from escape_process.errors import SceneError
 from escape_process.product import write_product
 from escape_process.readers import build_stacks, draw_samples, open_stack
@@ -100,7 +101,7 @@ def _answer(
     progress: Progress,
     cancelled: Callable[[], bool],
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Retrieve one stack: calibrate, map the blocks, write and publish one item a date."""
+    """Answer for one stack: from the catalogue where the same request was answered before, else anew."""
     ids = [result_id(one, stack, request) for one in stack.passes]
     if request.reuse and request.publish:
         known = [find_published(name, settings) for name in ids]
@@ -109,6 +110,22 @@ def _answer(
             progress(1.0, "Answered from the catalogue")
             return items, {"results": [tell_item(item) for item in items], "reused": True}
 
+    with blocks_folder(settings.work_dir / "blocks" / ids[0]) as folder:
+        return _compute(stack, ids, folder, request, settings, opening=opening, progress=progress, cancelled=cancelled)
+
+
+def _compute(
+    stack: Stack,
+    ids: Sequence[str],
+    folder: Path,
+    request: RetrievalRequest,
+    settings: Settings,
+    *,
+    opening: Mapping[str, Any],
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Calibrate on the stack, map its blocks, write and publish one item a date."""
     clock = _Clock()
     with open_stack(stack, settings) as reader:
         progress(0.0, "Calibrating the ensemble")
@@ -120,7 +137,6 @@ def _answer(
             progress=lambda share, message: progress(0.4 * share, message),
         )
         clock.lap("calibration")
-        folder = settings.work_dir / "blocks" / ids[0]
         tiles = map_blocks(
             RetrieveBlock(reader, ensemble, request, settings),
             blocks_of(stack.grid, stack.window, block_edge(stack)),
@@ -132,7 +148,6 @@ def _answer(
 
     dates = [date for date in range(len(ids)) if has_data(tiles, date)]
     if not dates:
-        discard(folder)
         names = ", ".join(one.scenes[0].id for one in stack.passes)
         raise SceneError(f"No pixel of {names} is valid in the area asked: all are masked or missing there.")
     calibration = {"calibration": ensemble.report, "grid": tell_grid(stack)}
@@ -156,7 +171,6 @@ def _answer(
         items.append(public_item(item, settings, published=request.publish))
         results.append(tell_product(product, one))
     clock.lap("writing")
-    discard(folder)
     return items, {"results": results, "reused": False, **calibration, "seconds": clock.laps}
 
 

@@ -25,8 +25,8 @@ from escape_process.settings import Settings
 LOGGER = logging.getLogger(__name__)
 
 SOURCE_PIXELS_A_BLOCK = 1024 * 1024
-"""Bounds a block's memory: few bytes a source pixel, some hundred a cell."""
-LARGEST_BLOCK = 512
+"""Bounds a block's memory, with the next: some ten bytes a source pixel, some hundred a cell and date."""
+SAMPLES_A_BLOCK = 256 * 256
 SMALLEST_BLOCK = 16
 
 
@@ -151,7 +151,7 @@ def calibrated(
     with storage_faults_told("calibrated ensemble"):
         path.parent.mkdir(parents=True, exist_ok=True)
         ensemble.save(path)
-    return ensemble
+    return retrieval.load_ensemble(path)  # what a repeated request will use, to the bit
 
 
 class RetrieveBlock:
@@ -219,12 +219,12 @@ def _empty_layers(shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
 
 
 def block_edge(stack: Stack) -> int:
-    """Return the edge of a stack's blocks, in cells: a power of two that bounds the source pixels of a block."""
+    """Return the edge of a stack's blocks, in cells: the largest power of two within the bounds above."""
     scene = stack.passes[0].scenes[0]
     ratio = stack.factor or max(1.0, stack.grid.transform.a / abs(scene.grid.transform.a))
-    edge = LARGEST_BLOCK
-    while edge > SMALLEST_BLOCK and (edge * ratio) ** 2 > SOURCE_PIXELS_A_BLOCK:
-        edge //= 2
+    edge = SMALLEST_BLOCK
+    while (2 * edge * ratio) ** 2 <= SOURCE_PIXELS_A_BLOCK and (2 * edge) ** 2 * len(stack.passes) <= SAMPLES_A_BLOCK:
+        edge *= 2
     return edge
 
 

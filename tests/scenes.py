@@ -41,7 +41,7 @@ MakeScene = Callable[..., Scene]
 def make_scene(tmp_path: Path) -> MakeScene:
     """Return a function that writes rasters and describes them as a scene."""
 
-    def make(  # noqa: PLR0917
+    def make(
         rasters: Mapping[str, np.ndarray],
         name: str = "scene",
         profile: Mapping[str, Any] | None = None,

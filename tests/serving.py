@@ -78,5 +78,5 @@ def serve(folder: Path, catalogs: Mapping[str, Path | str] | None = None) -> Ite
         background(path, environment=environment, log=log) as url,
     ):
         server = Server(url, folder)
-        yield server
-        server.client.close()
+        with server.client:
+            yield server

@@ -27,6 +27,8 @@ from escape_process.settings import Settings
 
 _LOCK_SECONDS = 120.0
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_SERVED = ("catalog", "unpublished", "processes")
+"""What the server's addresses begin with; the folders of the first two lie in the data folder under the same names."""
 _TREE_RELATIONS = frozenset({"self", "root", "parent", "collection"})
 
 
@@ -121,7 +123,7 @@ def public_item(item: Mapping[str, Any], settings: Settings, published: bool = T
 
 
 def public_href(path_or_url: str | Path, settings: Settings) -> str:
-    """Return the public address of a local path in the served catalogue, the seed or the unpublished results.
+    """Return the public address of a local path that the server serves, or of one in the seed.
 
     Other addresses, and all where the operator set no public address, come back as they are.
     """
@@ -129,9 +131,8 @@ def public_href(path_or_url: str | Path, settings: Settings) -> str:
     if settings.public_url is None:
         return href
     path = _local_path(href)
-    places = [(settings.catalog_dir, "catalog"), (settings.unpublished_dir, "unpublished")]
-    if settings.catalog_seed is not None:
-        places.append((settings.catalog_seed, "catalog"))
+    places = [(settings.data_dir / name, name) for name in _SERVED]
+    places += [(settings.catalog_seed, "catalog")] if settings.catalog_seed is not None else []
     for folder, name in places:
         inside = None if path is None else _inside(path, folder)
         if inside is not None:
@@ -140,19 +141,22 @@ def public_href(path_or_url: str | Path, settings: Settings) -> str:
 
 
 def _href_in_tree(href: str, folder: Path, settings: Settings) -> str:
-    """Return an href as it stands in a document in `folder`: relative where it leads into the served tree."""
-    inside = None
-    public = None if settings.public_url is None else f"{settings.public_url.rstrip('/')}/catalog/"
+    """Return an href as it stands in a document in `folder`: relative where it leads to this server.
+
+    So the tree survives another address: relative links reach the process description as well as the tree.
+    """
+    target = None
+    public = None if settings.public_url is None else f"{settings.public_url.rstrip('/')}/"
     path = _local_path(href)
     if public is not None and href.startswith(public):
-        inside = unquote(href.removeprefix(public))
+        target = settings.data_dir / unquote(href.removeprefix(public))
     elif path is not None and path.is_absolute():
-        inside = _inside(path, settings.catalog_dir)
-        if inside is None and settings.catalog_seed is not None:
-            inside = _inside(path, settings.catalog_seed)
-    if inside is None:
-        return href
-    return Path(os.path.relpath(settings.catalog_dir / inside, folder)).as_posix()
+        for home in (settings.catalog_dir, settings.catalog_seed):
+            inside = None if home is None else _inside(path, home)
+            if inside is not None:
+                target = settings.catalog_dir / inside
+                break
+    return href if target is None else Path(os.path.relpath(target, folder)).as_posix()
 
 
 def _local_path(href: str) -> Path | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pygeoapi.process.base import BaseProcessor, JobNotFoundError, JobResultNotFoundError
+from pygeoapi.process.base import BaseProcessor, JobResultNotFoundError
 from pygeoapi.process.manager.base import BaseManager
 from pygeoapi.util import JobStatus, RequestedProcessExecutionMode
 
@@ -32,6 +32,9 @@ LOGGER = logging.getLogger(__name__)
 SERVER_STOPPED = (503, "ServerStopped", "The server was stopped before the job was done; send the request again.")
 REPORT_EVERY = 0.25
 """Seconds between two reports of progress with the same message: more would only wear the disk."""
+
+LOG_EVERY = 5
+"""Percent between two lines of a job in the log."""
 
 
 @dataclass
@@ -278,14 +281,16 @@ class _Progress:
         self._percent = 0
         self._message = ""
         self._written = 0.0
+        self._logged = -LOG_EVERY
 
     def __call__(self, share: float, message: str) -> None:
         percent = max(self._percent, min(99, int(100 * share)))
         due = time.monotonic() - self._written >= REPORT_EVERY
         if message != self._message or (due and percent != self._percent):
             self._store.report(self._job_id, percent, message)
-            if message != self._message:
+            if percent >= self._logged + LOG_EVERY:
                 LOGGER.info("Job %s: %2d %% %s", self._job_id, percent, message)
+                self._logged = percent
             self._percent, self._message, self._written = percent, message, time.monotonic()
 
 
@@ -321,6 +326,3 @@ def _as_pygeoapi(job: Job) -> dict[str, Any]:
         "mimetype": "application/json",
         "location": None,
     }
-
-
-__all__ = ["JobManager", "JobNotFoundError", "JobResultNotFoundError"]

@@ -23,6 +23,7 @@ from escape_process.retrieval.flags import Diagnosis, median, quality_flags
 from escape_process.retrieval.inputs import Samples
 from escape_process.retrieval.posterior import QUADRATURE, Estimate, Marginals, marginals_of, summarise
 from escape_process.retrieval.priors import COMMON_OFFSET_SD_DB, Parameters, sample_prior
+from escape_process.retrieval.threads import map_in_order, one_thread
 
 CHUNK = 8192
 """Samples computed at once: all members' intermediate values fit in the cache of a core or two."""
@@ -111,30 +112,45 @@ def apply_ensemble(
     ensemble: Ensemble, samples: Samples, device: torch.device, progress: Callable[[float], None]
 ) -> tuple[Applied, dict[str, object]]:
     """Estimate all samples; also returns what many dates found out, JSON-ready."""
-    applier = Applier(ensemble, device)
+    with one_thread() as threads:
+        return _apply(Applier(ensemble, device), samples, threads if device.type == "cpu" else 1, progress)
+
+
+def _apply(
+    applier: Applier, samples: Samples, threads: int, progress: Callable[[float], None]
+) -> tuple[Applied, dict[str, object]]:
     prior_sd = applier.prior_sd()
-    starts = range(0, samples.size, CHUNK)
+    starts = list(range(0, samples.size, CHUNK))
     report: dict[str, object] = {}
     coupled: Marginals | None = None
+    begun = 0.0
     if samples.place is not None and samples.days is not None and samples.size:
-        joints = []
-        for start in starts:
-            joints.append(applier.encode_joint(applier.observations(samples, start)))
-            progress(0.5 * min(1.0, (start + CHUNK) / samples.size))
-        joint = dates.concatenate(joints, samples.size)
+        begun, joints = 0.5, []
+        for joint in map_in_order(
+            lambda start: applier.encode_joint(applier.observations(samples, start)), starts, threads
+        ):
+            joints.append(joint)
+            progress(begun * len(joints) / len(starts))
         coupled, report = dates.couple(
-            joint, samples.place, samples.days, samples.incidence_angle, centre=applier.centre, width=applier.width
+            dates.concatenate(joints, samples.size),
+            samples.place,
+            samples.days,
+            samples.incidence_angle,
+            centre=applier.centre,
+            width=applier.width,
         )
-    parts = []
-    for start in starts:
+
+    def estimate(start: int) -> Applied:
         chunk = applier.observations(samples, start)
         marginals = applier.encode(chunk) if coupled is None else dates.take(coupled, start, CHUNK)
-        estimate = summarise(marginals)
-        diagnosis = applier.diagnose(chunk, marginals)
         count = min(CHUNK, samples.size - start)
-        parts.append(_to_numpy(estimate, diagnosis, samples, start, count=count, prior_sd=prior_sd))
-        done = min(1.0, (start + CHUNK) / samples.size)
-        progress(done if coupled is None else 0.5 + 0.5 * done)
+        diagnosis = applier.diagnose(chunk, marginals)
+        return _to_numpy(summarise(marginals), diagnosis, samples, start, count=count, prior_sd=prior_sd)
+
+    parts = []
+    for part in map_in_order(estimate, starts, threads):
+        parts.append(part)
+        progress(begun + (1 - begun) * len(parts) / len(starts))
     return _join(parts), report
 
 

@@ -189,7 +189,9 @@ class AmortisedEncoder(nn.Module):
 
 def load_warm_start() -> AmortisedEncoder:
     """Load the encoder that is shipped with the package, on the CPU, without gradients."""
-    encoder = AmortisedEncoder()
+    with torch.device("meta"):  # draws nothing from the global random state
+        encoder = AmortisedEncoder()
     with np.load(WARM_START, allow_pickle=False) as stored:
-        encoder.load_state_dict({name: torch.from_numpy(stored[name].astype(np.float32)) for name in stored.files})
+        weights = {name: torch.from_numpy(stored[name]) for name in stored.files}
+    encoder.load_state_dict(weights, assign=True)
     return encoder.requires_grad_(False).eval()

@@ -93,7 +93,7 @@ def load_ensemble(path: str | os.PathLike[str]) -> Ensemble:
         )
     except FileNotFoundError as error:
         raise InvalidInputError(f"path {name!r} does not exist: give a file that Ensemble.save wrote.") from error
-    except (OSError, BadZipFile, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"path {name!r} holds no ensemble: give a file that Ensemble.save wrote.") from error

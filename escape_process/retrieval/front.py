@@ -28,6 +28,7 @@ from escape_process.retrieval.inputs import (
 )
 from escape_process.retrieval.priors import Parameters, draw_anchors
 from escape_process.retrieval.screening import reject
+from escape_process.retrieval.threads import one_thread
 
 Progress = Callable[[float, str], None]
 DEFAULT_FREQUENCY = 1.2365e9
@@ -140,35 +141,38 @@ def _calibrate(
     mode: str,
     progress: Progress,
 ) -> Ensemble:
-    generator = torch.Generator().manual_seed(seed)
-    anchors = draw_anchors(members, generator)
-    chosen = np.sort(torch.randperm(samples.size, generator=generator)[:MAX_SAMPLES].numpy())
-    observations = Observations(
-        torch.from_numpy(np.ascontiguousarray(samples.power_db[chosen].T)).to(device),
-        torch.from_numpy(np.ascontiguousarray(samples.speckle_db[chosen].T)).to(device),
-        torch.from_numpy(samples.incidence_angle[chosen]).to(device),
-    )
-    encoder = load_warm_start().to(device)
-    wavenumber = wavenumber_of(frequency)
-
-    def told(share: float) -> None:
-        progress(share, "calibrating the ensemble")
-
-    variational = mode == "variational"
-    if variational:
-        calibration = self_calibrate(observations, anchors.to(device), encoder, wavenumber, generator, progress=told)
-        networks = _folded(calibration.parameters, wavenumber)
-    else:
-        calibration, networks = train_autoencoders(
-            observations, anchors.to(device), encoder, wavenumber, generator, progress=told
+    with one_thread():
+        generator = torch.Generator().manual_seed(seed)
+        anchors = draw_anchors(members, generator)
+        chosen = np.sort(torch.randperm(samples.size, generator=generator)[:MAX_SAMPLES].numpy())
+        observations = Observations(
+            torch.from_numpy(np.ascontiguousarray(samples.power_db[chosen].T)).to(device),
+            torch.from_numpy(np.ascontiguousarray(samples.speckle_db[chosen].T)).to(device),
+            torch.from_numpy(samples.incidence_angle[chosen]).to(device),
         )
-    rejected = reject(
-        calibration.parameters, networks, wavenumber, variational=variational, unconverged=calibration.unconverged
-    )
-    report = _calibration_report(
-        samples, calibration, rejected, seed=seed, device=device, mode=mode, frequency=frequency
-    )
-    return Ensemble(calibration.parameters, networks, rejected, frequency, mode, report)
+        encoder = load_warm_start().to(device)
+        wavenumber = wavenumber_of(frequency)
+
+        def told(share: float) -> None:
+            progress(share, "calibrating the ensemble")
+
+        variational = mode == "variational"
+        if variational:
+            calibration = self_calibrate(
+                observations, anchors.to(device), encoder, wavenumber, generator, progress=told
+            )
+            networks = _folded(calibration.parameters, wavenumber)
+        else:
+            calibration, networks = train_autoencoders(
+                observations, anchors.to(device), encoder, wavenumber, generator, progress=told
+            )
+        rejected = reject(
+            calibration.parameters, networks, wavenumber, variational=variational, unconverged=calibration.unconverged
+        )
+        report = _calibration_report(
+            samples, calibration, rejected, seed=seed, device=device, mode=mode, frequency=frequency
+        )
+        return Ensemble(calibration.parameters, networks, rejected, frequency, mode, report)
 
 
 def _folded(parameters: Parameters, wavenumber: float) -> MemberNetworks:
@@ -317,7 +321,8 @@ def retrieve(
             mode=mode,
             progress=calibrating,
         )
-    ensemble = _screened(ensemble)
+    with one_thread():
+        ensemble = _screened(ensemble)
     report: dict[str, Any] = {
         "samples": int(samples.valid.size),
         "valid": samples.size,

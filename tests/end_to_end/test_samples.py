@@ -11,7 +11,7 @@ import rasterio
 from rasterio.windows import Window
 from result_checks import check_result
 from serving import PROCESS, ROOT, SAMPLE_INPUTS, Server
-from stac_validation import validate_item
+from stac_validation import validate_offline
 
 from escape_process.layers import UNUSABLE
 
@@ -58,7 +58,7 @@ def test_the_result_says_that_it_is_simulated(item: dict[str, Any]) -> None:
 
 
 def test_the_item_validates_offline(item: dict[str, Any], shared_data: Path) -> None:
-    validate_item(item, shared_data / "stac_schemas")
+    validate_offline(item, shared_data / "stac_schemas")
 
 
 def test_the_result_is_found_by_stac_search(server: Server, item: dict[str, Any]) -> None:

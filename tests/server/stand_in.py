@@ -33,7 +33,7 @@ class StandIn(EscapeProcessor):
             self.progress(step / steps, f"Step {step * 4 // steps + 1} of 4.")
             time.sleep(0.05 if seconds else 0)
         if word == "deaf":  # a computation that asks nobody whether to go on
-            time.sleep(30)
+            time.sleep(600)
         if word in FAILURES:
             raise FAILURES[word]
         return SimpleNamespace(items=ITEMS, report={"seed": request.seed, "process": os.getpid()})

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -85,15 +87,13 @@ def test_no_such_job(client: httpx.Client, path: str) -> None:
 
 
 def test_a_running_job_is_dismissed(client: httpx.Client, folder: Path) -> None:
-    location = execute(client, {"ids": ["x-slow-20"]}, ASYNC).headers["Location"]
+    location = execute(client, {"ids": ["x-slow-600"]}, ASYNC).headers["Location"]
     time.sleep(0.3)
     answer = client.delete(location)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json()["status"] == "dismissed"
-    began = time.monotonic()
-    execute(client, {"ids": ["x"]})  # the slot is free at once
-    assert time.monotonic() - began < 3
+    assert execute(client, {"ids": ["x"]}).status_code == 200  # the slot is free
     assert client.get(location).json()["status"] == "dismissed"
     assert client.get(f"{location}/results").status_code == 410
     assert not list((folder / "data" / "jobs").glob(f"{location.rsplit('/')[-1]}*"))
@@ -103,7 +103,7 @@ def test_a_running_job_is_dismissed(client: httpx.Client, folder: Path) -> None:
 
 def test_a_waiting_job_is_dismissed(client: httpx.Client) -> None:
     running = execute(client, {"ids": ["x-slow-0.5"]}, ASYNC)
-    waiting = execute(client, {"ids": ["x-slow-20"]}, ASYNC)
+    waiting = execute(client, {"ids": ["x-slow-600"]}, ASYNC)
     assert client.delete(waiting.headers["Location"]).json()["status"] == "dismissed"
     assert finished(client, running)["status"] == "successful"
     assert execute(client, {"ids": ["x"]}).status_code == 200
@@ -113,7 +113,7 @@ def test_a_waiting_job_is_dismissed(client: httpx.Client) -> None:
 def test_a_client_that_waits_learns_of_the_dismissal(client: httpx.Client, url: str) -> None:
     def wait() -> httpx.Response:
         with httpx.Client(base_url=url, timeout=30) as other:
-            return execute(other, {"ids": ["x-slow-20"]})
+            return execute(other, {"ids": ["x-slow-600"]})
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(wait)
@@ -142,14 +142,19 @@ def test_results_removed_by_hand(client: httpx.Client, folder: Path) -> None:
     assert client.delete(f"/jobs/{job}").status_code == 200
 
 
+def statuses(folder: Path) -> dict[str, str]:
+    """Read the jobs of a stopped server."""
+    with closing(sqlite3.connect(folder / "data" / "jobs.sqlite")) as connection:
+        return dict(connection.execute("SELECT id, status FROM jobs").fetchall())
+
+
 def test_a_stop_ends_jobs_as_failed(tmp_path: Path, start: Start) -> None:
     with start(tmp_path) as url, httpx.Client(base_url=url) as client:
-        running = execute(client, {"ids": ["x-slow-60"]}, ASYNC).json()["jobID"]
+        running = execute(client, {"ids": ["x-slow-600"]}, ASYNC).json()["jobID"]
         waiting = execute(client, {"ids": ["x"]}, ASYNC).json()["jobID"]
         time.sleep(0.3)
         client.close()
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert statuses(tmp_path) == {running: "failed", waiting: "failed"}
     with start(tmp_path) as url, httpx.Client(base_url=url) as client:
         for job in (running, waiting):
             status = client.get(f"/jobs/{job}").json()
@@ -161,17 +166,16 @@ def test_a_stop_ends_jobs_as_failed(tmp_path: Path, start: Start) -> None:
 
 def test_a_computation_that_does_not_listen_cannot_hold_up_a_stop(tmp_path: Path, start: Start) -> None:
     with start(tmp_path) as url, httpx.Client(base_url=url) as client:
-        execute(client, {"ids": ["deaf"]}, ASYNC)
+        job = execute(client, {"ids": ["deaf"]}, ASYNC).json()["jobID"]
         time.sleep(0.3)
         client.close()
-        began = time.monotonic()
-    assert time.monotonic() - began < 8
+    assert statuses(tmp_path) == {job: "failed"}  # told by the server itself, not killed before it could
 
 
 def test_a_crash_of_the_web_process_fails_its_jobs(tmp_path: Path, start: Start) -> None:
     with start(tmp_path) as url, httpx.Client(base_url=url) as client:
         worker = execute(client, {"ids": ["x"]}).json()["report"]["process"]
-        location = execute(client, {"ids": ["x-slow-60"]}, ASYNC).headers["Location"]
+        location = execute(client, {"ids": ["x-slow-600"]}, ASYNC).headers["Location"]
         time.sleep(0.3)
         os.kill(worker, signal.SIGKILL)
         client.close()

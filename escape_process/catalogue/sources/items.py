@@ -32,7 +32,7 @@ class Declaration:
     """What the user says of rasters whose metadata does not; it overrides what names and neighbouring files tell."""
 
     id: str | None = None
-    """Letters, digits, dots (not first), hyphens and underscores. Default: the product's own id, else the folder's name."""
+    """Letters, digits, hyphens, underscores, dots (not first). Default: the product's id, else the folder's name."""
     datetime: dt.datetime | None = None
     """Time of acquisition; without a time zone it is UTC."""
     radiometry: Convention | None = None
