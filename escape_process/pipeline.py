@@ -16,7 +16,7 @@ from escape_process.errors import SceneError
 from escape_process.product import write_product
 from escape_process.readers import build_stacks, draw_samples, open_stack
 from escape_process.records import Stack
-from escape_process.report import tell_grid, tell_item, tell_product, tell_scenes, title_of
+from escape_process.report import tell_grid, tell_product, tell_reused, tell_scenes, title_of
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 from escape_process.stages import (
@@ -28,6 +28,7 @@ from escape_process.stages import (
     relative_to,
     result_id,
 )
+from escape_process.zones import zone_table
 
 LOGGER = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _answer(
         items = [public_item(item, settings) for item in known if item is not None]
         if len(items) == len(ids):
             progress(1.0, "Answered from the catalogue")
-            return items, {"results": [tell_item(item) for item in items], "reused": True}
+            return items, tell_reused(items, settings.results_dir)
 
     with blocks_folder(settings.work_dir / "blocks" / ids[0]) as folder:
         return _compute(stack, ids, folder, request, settings, opening=opening, progress=progress, cancelled=cancelled)
@@ -144,18 +145,19 @@ def _compute(
             progress=lambda done, total: progress(0.4 + 0.45 * done / total, f"Retrieved block {done} of {total}"),
             cancelled=cancelled,
         )
+        table = {"zones": zone_table(reader, ensemble, request, settings, cancelled)} if request.zones else {}
         clock.lap("retrieval")
 
     dates = [date for date in range(len(ids)) if has_data(tiles, date)]
     if not dates:
         names = ", ".join(one.scenes[0].id for one in stack.passes)
         raise SceneError(f"No pixel of {names} is valid in the area asked: all are masked or missing there.")
-    calibration = {"calibration": ensemble.report, "grid": tell_grid(stack)}
+    told = {"calibration": ensemble.report, "grid": tell_grid(stack), **table}
     items, results = [], []
     for position, date in enumerate(dates):
         one, name = stack.passes[date], ids[date]
         progress(0.85 + 0.15 * position / len(dates), f"Writing {name}")
-        contents = {"id": name, "request": request.content(), **opening, **calibration}
+        contents = {"id": name, "request": request.content(), **opening, **told}
         product = write_product(
             settings.results_dir if request.publish else settings.unpublished_dir,
             name,
@@ -171,7 +173,7 @@ def _compute(
         items.append(public_item(item, settings, published=request.publish))
         results.append(tell_product(product, one))
     clock.lap("writing")
-    return items, {"results": results, "reused": False, **calibration, "seconds": clock.laps}
+    return items, {"results": results, "reused": False, **told, "seconds": clock.laps}
 
 
 def _item_collection(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

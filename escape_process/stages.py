@@ -6,14 +6,15 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 from rasterio.warp import transform_geom
 
-from escape_process import __version__, retrieval
+import escape_process  # its array API loads torch when first used
+from escape_process import __version__
 from escape_process.engine import storage_faults_told
 from escape_process.errors import InvalidInputError, SceneError, UpstreamError
 from escape_process.layers import FLAG, LAYERS
@@ -21,6 +22,9 @@ from escape_process.readers import Samples, StackReader, open_scene, places_of, 
 from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Stack, Window
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
+
+if TYPE_CHECKING:
+    from escape_process.retrieval import Ensemble
 
 LOGGER = logging.getLogger(__name__)
 
@@ -111,7 +115,7 @@ def calibrated(
     settings: Settings,
     draw: Callable[[], Samples],
     progress: Callable[[float, str], None],
-) -> retrieval.Ensemble:
+) -> "Ensemble":
     """Return the stack's self-calibrated ensemble: the one kept from an earlier request, or a new one.
 
     Parameters
@@ -122,7 +126,7 @@ def calibrated(
     path = settings.work_dir / "ensembles" / f"{ensemble_key(stack, request)}.npz"
     if path.exists():
         try:
-            kept = retrieval.load_ensemble(path)
+            kept = escape_process.load_ensemble(path)
         except InvalidInputError:
             LOGGER.warning("the calibration kept from an earlier request cannot be read; calibrating again")
         else:
@@ -132,7 +136,7 @@ def calibrated(
     first = stack.passes[0].scenes[0]
     LOGGER.info("calibrate %d members on %d samples", request.members, samples.looks.size)
     hh, hv, vv = samples.sigma0
-    ensemble = retrieval.calibrate(
+    ensemble = escape_process.calibrate(
         hh,
         hv,
         vv,
@@ -151,14 +155,14 @@ def calibrated(
     with storage_faults_told("calibrated ensemble"):
         path.parent.mkdir(parents=True, exist_ok=True)
         ensemble.save(path)
-    return retrieval.load_ensemble(path)  # what a repeated request will use, to the bit
+    return escape_process.load_ensemble(path)  # what a repeated request will use, to the bit
 
 
 class RetrieveBlock:
     """The retrieval of one block: observables in, layers out."""
 
     def __init__(
-        self, reader: StackReader, ensemble: retrieval.Ensemble, request: RetrievalRequest, settings: Settings
+        self, reader: StackReader, ensemble: "Ensemble", request: RetrievalRequest, settings: Settings
     ) -> None:
         self._reader = reader
         self._ensemble = ensemble
@@ -175,7 +179,7 @@ class RetrieveBlock:
         if valid.any():
             many = len(stack.passes) > 1
             shape = valid.shape
-            result = retrieval.retrieve(
+            result = escape_process.retrieve(
                 sigma0[:, 0],
                 sigma0[:, 1],
                 sigma0[:, 2],

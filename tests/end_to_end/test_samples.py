@@ -172,5 +172,29 @@ def test_a_polygon_cuts_the_map(server: Server, tmp_path: Path) -> None:
     assert 0.3 < finite.mean() < 0.6
 
 
+def test_zones_give_a_table_and_a_repeated_request_the_same(server: Server) -> None:
+    field = [[-5.46, 41.24], [-5.45, 41.24], [-5.45, 41.25], [-5.46, 41.25], [-5.46, 41.24]]
+    far = [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]
+    zones = {
+        "type": "FeatureCollection",
+        "features": [
+            {"type": "Feature", "id": "field", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+            for ring in (field, far)
+        ],
+    }
+    inputs = {"catalog": "sample", "bbox": [-5.46, 41.24, -5.43, 41.27], "zones": zones}
+    told = server.execute(inputs).json()["report"]["stacks"][0]
+    rows = told["zones"]
+    assert [row["zone"] for row in rows] == ["field"] * 3
+    assert sorted(row["datetime"][:10] for row in rows) == ["2024-05-04", "2024-05-18", "2024-06-01"]
+    for row in rows:
+        assert 300 < row["cells"] < 450
+        assert row["soil_moisture_p05"] < row["soil_moisture"] < row["soil_moisture_p95"]
+        assert row["soil_moisture_uncertainty"] >= row["soil_moisture_epistemic"]
+    again = server.execute(inputs).json()["report"]["stacks"][0]
+    assert again["reused"]
+    assert again["zones"] == rows
+
+
 def test_nothing_unfinished_remains(server: Server) -> None:
     assert server.leftovers() == []
