@@ -7,6 +7,7 @@ bounded by the block, an interrupted job finds its finished blocks again, and an
 import contextlib
 import errno
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,21 @@ def storage_faults_told(what: str) -> Iterator[None]:
             f"The {what} cannot be written: {_STORAGE_FAULTS[error.errno]}. Nothing was published; ask the operator to"
             " make room or set another data folder, then repeat the request."
         ) from error
+
+
+def check_writable(*folders: Path) -> None:
+    """Make folders where missing and try to write in each, so that a long job does not end in a refusal.
+
+    Raises
+    ------
+    StorageError
+        where one cannot be written.
+    """
+    with storage_faults_told("results"):
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"\0")
 
 
 def blocks_of(grid: Grid, window: Window, edge: int) -> list[Window]:

@@ -25,6 +25,7 @@ from escape_process.remote import FileSource, Source, StatusError
 from escape_process.settings import Settings
 
 __all__ = [
+    "GDAL_CACHE_BYTES",
     "StatusError",
     "fetch",
     "file_name",
@@ -38,6 +39,9 @@ __all__ = [
 
 LONGEST_DOCUMENT = 64 * 1024 * 1024
 """Most bytes of a JSON document, so that no host fills the memory."""
+
+GDAL_CACHE_BYTES = 32 * 2**20
+"""For decoded blocks. GDAL's default is a share of the machine's memory, which holds whole rasters on a large one."""
 
 _serial = itertools.count(1)
 

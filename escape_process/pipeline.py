@@ -11,7 +11,7 @@ from typing import Any
 from escape_process.catalogue.items import result_item
 from escape_process.catalogue.publish import ensure_catalogue, find_published, public_item, publish
 from escape_process.catalogue.search import find_scenes, no_scenes_error
-from escape_process.engine import blocks_folder, blocks_of, map_blocks
+from escape_process.engine import blocks_folder, blocks_of, check_writable, map_blocks
 from escape_process.errors import SceneError
 from escape_process.product import write_product
 from escape_process.readers import build_stacks, draw_samples, open_stack
@@ -60,6 +60,7 @@ def run(
     """
     started = time.monotonic()
     ensure_catalogue(settings)
+    check_writable(settings.work_dir, settings.results_dir if request.publish else settings.unpublished_dir)
     progress(0.0, "Searching the catalogue")
     found = find_scenes(request, settings)
     progress(0.02, f"Opening {len(found.scenes)} scenes")

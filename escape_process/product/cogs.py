@@ -18,6 +18,7 @@ import rasterio.shutil
 import rasterio.windows
 from numpy.typing import NDArray
 
+from escape_process.hrefs import GDAL_CACHE_BYTES
 from escape_process.layers import FLAG, FLAGS, FLOAT_NODATA, LAYER, LAYERS, UNUSABLE, Layer
 from escape_process.product.folder import appearing_folder, sync
 from escape_process.product.footprint import Footprint
@@ -28,8 +29,6 @@ from escape_process.records import Grid, Product, ProductFile, Window
 
 BLOCK_SIZE = 512
 """Pixels along a side of a COG's block."""
-GDAL_CACHE_BYTES = 32 * 2**20
-"""GDAL's default is a share of the machine's memory, which holds whole rasters on a large machine."""
 
 _FILL = {"flags": FLAG["no_data"].mask}
 """Value of pixels that no block covers, where it is neither nodata nor 0."""

@@ -176,14 +176,14 @@ def test_a_spoiled_scene_is_refused_in_one_sentence(spoiled: Server, name: str) 
 
 
 def test_a_spoiled_scene_does_not_stop_the_others(spoiled: Server) -> None:
-    answer = spoiled.execute({**SMALL, "catalog": "no-crs"}).json()
+    answer = spoiled.execute({**SMALL, "catalog": "no-crs", "members": 2}).json()
     assert len(answer["items"]["features"]) == 2
     reasons = {one["id"]: one["reason"] for one in answer["report"]["refused"]}
     assert "no CRS" in reasons[SCENE]
 
 
 def test_bad_pixels_are_left_out(spoiled: Server, tmp_path: Path) -> None:
-    response = spoiled.execute({"catalog": "bad-pixels", "ids": [SCENE], "resolution": 25})
+    response = spoiled.execute({"catalog": "bad-pixels", "ids": [SCENE], "resolution": 25, "members": 2})
     assert response.status_code == 200, response.text
     (item,) = response.json()["items"]["features"]
     layers = check_result(spoiled.client, item, tmp_path)
@@ -271,20 +271,20 @@ def test_an_asynchronous_job_fails_with_the_same_sentence(server: Server) -> Non
 
 @pytest.mark.parametrize("where", ["results", "work"])
 def test_a_full_disk(tmp_path: Path, where: str) -> None:
-    """A real file system of two megabytes takes the place of a folder of the server's."""
+    """A real file system that holds no map takes the place of a folder of the server's."""
     with serve(tmp_path) as server:
         full = server.data / ("work" if where == "work" else f"catalog/{PROCESS}")
         full.mkdir(parents=True, exist_ok=True)
         collection = server.client.get(f"/catalog/{PROCESS}/collection.json").content
         mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(full)], check=False, capture_output=True
+            ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(full)], check=False, capture_output=True
         )
         if mounted.returncode != 0:
             pytest.skip("cannot mount a small file system here")
         try:
             if where == "results":
                 (full / "collection.json").write_bytes(collection)
-            sentence = server.refusal(SAMPLE_INPUTS, 507)
+            sentence = server.refusal({**SAMPLE_INPUTS, "members": 2}, 507)
             assert "full" in sentence
             assert server.leftovers() == []
             found = pystac_client.Client.open(f"{server.url}/stac-api").search(collections=[PROCESS])

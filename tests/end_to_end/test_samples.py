@@ -1,5 +1,6 @@
 """The sample scenes through the real server: executed, checked, found by search, answered again."""
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 import rasterio
 from rasterio.windows import Window
 from result_checks import check_result
-from serving import PROCESS, ROOT, SAMPLE_INPUTS, Server
+from serving import PROCESS, ROOT, SAMPLE_INPUTS, Server, serve
 from stac_validation import validate_offline
 
 from escape_process.layers import UNUSABLE
+from escape_process.samples import write_simulated
+from escape_process.simulate import utm_grid
 
 TRUTH = ROOT / "tests" / "data" / "sample_truth"
 
@@ -170,6 +173,46 @@ def test_a_polygon_cuts_the_map(server: Server, tmp_path: Path) -> None:
     assert finite[-3, 3]
     assert not finite[3, -3]
     assert 0.3 < finite.mean() < 0.6
+
+
+@pytest.mark.parametrize("where", ["/stac-api", "/catalog/samples/collection.json"])
+def test_scenes_are_found_and_read_over_http(server: Server, item: dict[str, Any], where: str) -> None:
+    """The server's own STAC API and static tree serve as remote catalogues, rasters read by range requests."""
+    inputs = {**SAMPLE_INPUTS, "catalog": server.url + where, "collections": ["samples"]}
+    response = server.execute(inputs)
+    assert response.status_code == 200, response.text
+    (one,) = response.json()["items"]["features"]
+    assert one["assets"]["soil_moisture"]["file:checksum"] == item["assets"]["soil_moisture"]["file:checksum"]
+
+
+def test_a_filter_narrows_the_search(server: Server) -> None:
+    inputs = {
+        "catalog": "sample",
+        "bbox": SAMPLE_INPUTS["bbox"],
+        "filter": {"op": ">", "args": [{"property": "datetime"}, {"timestamp": "2024-05-20T00:00:00Z"}]},
+        "dry_run": True,
+    }
+    scenes = server.execute(inputs).json()["report"]["scenes"]
+    assert [scene["id"] for scene in scenes] == ["sim-salamanca-20240601"]
+
+
+def test_a_scene_across_the_antimeridian(tmp_path: Path) -> None:
+    when = dt.datetime(2024, 5, 4, 12, tzinfo=dt.UTC)
+    path = write_simulated(tmp_path / "fiji", utm_grid(179.995, -17.0, width=96, height=96), [when], name="fiji")
+    with serve(tmp_path, {"fiji": path}) as other:
+        inputs = {"catalog": "fiji", "bbox": [179.98, -17.02, -179.99, -16.98], "members": 2}
+        response = other.execute(inputs)
+        assert response.status_code == 200, response.text
+        (one,) = response.json()["items"]["features"]
+        layers = check_result(other.client, one, tmp_path)
+        assert np.isfinite(layers["soil_moisture"]).mean() > 0.5
+        west, _, east, _ = one["bbox"]
+        assert west > 179
+        assert east < -179
+        found = pystac_client.Client.open(f"{other.url}/stac-api").search(
+            collections=[PROCESS], bbox=[179.98, -17.02, -179.99, -16.98]
+        )
+        assert [entry.id for entry in found.items()] == [one["id"]]
 
 
 def test_zones_give_a_table_and_a_repeated_request_the_same(server: Server) -> None:
