@@ -1,0 +1,82 @@
+"""The command: what it prints, where it writes, how it exits."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner, Result
+
+from escape_process.cli import main
+
+ROOT = Path(__file__).parent.parent
+CONFIG = ["--config", str(ROOT / "pygeoapi-config.yml")]
+BBOX = "--bbox=-5.46,41.24,-5.43,41.27"
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", ["demo", "serve", "run", "simulate", "make-item"])
+def test_every_command_has_help_with_examples(command: str) -> None:
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    if command != "serve":
+        assert f"escape-process {command}" in result.output
+
+
+def test_dry_run_as_json(tmp_path: Path) -> None:
+    result = call("run", *CONFIG, BBOX, "--dry-run", "--json", "--out", str(tmp_path))
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)["report"]
+    assert [scene["id"] for scene in report["scenes"]] == [
+        "sim-salamanca-20240504",
+        "sim-salamanca-20240518",
+        "sim-salamanca-20240601",
+    ]
+    assert [one["id"] for one in report["refused"]] == ["sim-salamanca-20240511-dualpol"]
+
+
+def test_bad_input_exits_with_2(tmp_path: Path) -> None:
+    result = call("run", *CONFIG, BBOX, "--members", "0", "--out", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr == "escape-process: Input members = 0: should be greater than or equal to 1.\n"
+
+
+def test_a_failure_exits_with_1(tmp_path: Path) -> None:
+    result = call("run", *CONFIG, BBOX, "--datetime", "2024-05-11", "--out", str(tmp_path))
+    assert result.exit_code == 1
+    assert "VV" in result.stderr
+
+
+def test_scenes_of_ones_own_from_simulation_to_map(tmp_path: Path) -> None:
+    """Simulate, make items anew of the bare rasters, run on them, and find what was made."""
+    scenes, mine, out = tmp_path / "scenes", tmp_path / "mine", tmp_path / "out"
+    simulated = call("simulate", str(scenes), "--size", "96", "--truth", str(tmp_path / "truth"))
+    assert simulated.exit_code == 0, simulated.output
+    folder = scenes / "simulated-20240504"
+    made = call(
+        *("make-item", str(folder), "--out", str(mine), "--id", "mine", "--datetime", "2024-05-04T23:28:31Z"),
+        *("--radiometry", "sigma0", "--encoding", "dn", "--looks", "28", "--frequency", "1.2365e9", "--json"),
+    )
+    assert made.exit_code == 0, made.output
+    assert [item["id"] for item in json.loads(made.stdout)["items"]] == ["mine"]
+    done = call(
+        *("run", *CONFIG, "--catalog", str(mine / "collection.json"), "--ids", "mine", "--members", "3"),
+        *("--out", str(out), "--json"),
+    )
+    assert done.exit_code == 0, done.output
+    (item,) = json.loads(done.stdout)["items"]["features"]
+    with rasterio.open(item["assets"]["soil_moisture"]["href"]) as raster:
+        moisture = raster.read(1, masked=True)
+    assert moisture.shape == (48, 48)
+    assert 0.02 < float(np.ma.mean(moisture)) < 0.5
+    assert (out / "catalog" / "escape-soil-moisture" / item["id"] / f"{item['id']}.json").is_file()
+
+
+def test_the_truth_must_lie_apart(tmp_path: Path) -> None:
+    result = call("simulate", str(tmp_path), "--size", "64", "--truth", str(tmp_path / "truth"))
+    assert result.exit_code == 2
+    assert "apart" in result.stderr
