@@ -70,6 +70,8 @@ def serve(
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     logging.getLogger("escape_process").setLevel(logging.INFO)
+    # pygeoapi takes the keys of every JSON object for languages and warns of each one that is none
+    logging.getLogger("pygeoapi.l10n").setLevel(logging.ERROR)
     bind = _load(config)["server"]["bind"]
     listener = _listen(host or str(bind["host"]), int(bind["port"]) if port is None else port)
     os.environ.setdefault("ESCAPE_URL", _address(listener))
