@@ -173,27 +173,29 @@ def open_raster(href: str, settings: Settings) -> Iterator[Any]:
                 raise FileNotFoundError(errno.ENOENT, "only the raster itself can be opened", path)
             return cast(BinaryIO, _View(source, failures))
 
-        try:
-            with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the reader refuses it with a sentence
-                dataset = rasterio.open(name, driver="GTiff", opener=opener)
-        except RasterioError as error:
-            damaged = SceneError(
-                f"The file {file_name(href)} is not a GeoTIFF or its header is damaged: give a readable GeoTIFF or COG."
-            )
-            raise (failures or [damaged])[0] from error
-        with contextlib.closing(dataset):
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_CACHEMAX=GDAL_CACHE_BYTES):
             try:
-                yield dataset
-            except (RasterioIOError, WarpOperationError, EscapeError) as error:
-                if failures:
-                    raise failures[0] from error
-                if isinstance(error, EscapeError) or _blames_another(error, serial):
-                    raise
-                raise SceneError(
-                    f"The raster {file_name(href)} is truncated or damaged, its pixels cannot be decoded:"
-                    " replace the file."
-                ) from error
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the reader refuses it with a sentence
+                    dataset = rasterio.open(name, driver="GTiff", opener=opener)
+            except RasterioError as error:
+                damaged = SceneError(
+                    f"The file {file_name(href)} is not a GeoTIFF or its header is damaged: give a readable GeoTIFF"
+                    " or COG."
+                )
+                raise (failures or [damaged])[0] from error
+            with contextlib.closing(dataset):
+                try:
+                    yield dataset
+                except (RasterioIOError, WarpOperationError, EscapeError) as error:
+                    if failures:
+                        raise failures[0] from error
+                    if isinstance(error, EscapeError) or _blames_another(error, serial):
+                        raise
+                    raise SceneError(
+                        f"The raster {file_name(href)} is truncated or damaged, its pixels cannot be decoded:"
+                        " replace the file."
+                    ) from error
         if failures:
             raise failures[0]
 
