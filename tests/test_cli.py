@@ -19,7 +19,7 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("command", ["demo", "serve", "run", "simulate", "make-item"])
+@pytest.mark.parametrize("command", ["demo", "serve", "run", "simulate", "make-item", "validate"])
 def test_every_command_has_help_with_examples(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
