@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Ensemble", "EscapeError", "Retrieval", "__version__", "calibrate", "load_ensemble", "physics", "retrieve"]
+__all__ = [
+    "Ensemble",
+    "EscapeError",
+    "Retrieval",
+    "__version__",
+    "calibrate",
+    "load_ensemble",
+    "physics",
+    "retrieve",
+    "retrieve_dataset",
+]
 
 if TYPE_CHECKING:
     from escape_process import physics
     from escape_process.errors import EscapeError
+    from escape_process.labelled import retrieve_dataset
     from escape_process.retrieval import Ensemble, Retrieval, calibrate, load_ensemble, retrieve
 
 _LAZY = {
@@ -23,6 +34,7 @@ _LAZY = {
     "calibrate": "retrieval",
     "load_ensemble": "retrieval",
     "retrieve": "retrieval",
+    "retrieve_dataset": "labelled",
 }
 
 

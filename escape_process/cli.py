@@ -162,12 +162,15 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--looks", type=float, help="Looks of a pixel, for scenes that do not state them.")
 @click.option("--frequency", type=float, help="Hz, for scenes that do not state it.")
 @click.option("--zones", callback=_json_value, help="GeoJSON FeatureCollection of polygons, or @FILE.")
+@click.option(
+    "--table", type=click.Path(path_type=Path, dir_okay=False), help="Write the zones' values: .csv, .geojson."
+)
 @click.option("--publish/--no-publish", default=None, help="List the results in the catalogue.")
 @click.option("--reuse/--no-reuse", default=None, help="Answer from the catalogue where possible.")
 @click.option("--dry-run", is_flag=True, default=None, help="Only list the scenes that would be used or refused.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Data folder, instead of the configured.")
 @JSON
-def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, **inputs: Any) -> None:
+def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, table: Path | None, **inputs: Any) -> None:
     """Answer one request without a server.
 
     \b
@@ -175,9 +178,11 @@ def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, **in
       escape-process run --bbox -5.48,41.23,-5.40,41.29 --datetime 2024-05-01/2024-05-31
       escape-process run --catalog my/collection.json --ids my-scene --out results
       escape-process run --bbox -5.48,41.23,-5.40,41.29 --dry-run --json
+      escape-process run --bbox -5.48,41.23,-5.40,41.29 --zones @fields.geojson --table fields.csv
     """
     from escape_process import pipeline
     from escape_process.process import load_config
+    from escape_process.zones import write_table
 
     _, settings = load_config(config)
     if out is not None:
@@ -190,8 +195,13 @@ def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, **in
     request = RetrievalRequest.from_inputs(
         {name: value for name, value in {**asked, "catalog": catalog}.items() if value not in (None, [])}
     )
+    if table is not None and request.zones is None:
+        raise InvalidInputError(f"Option --table = {str(table)!r}: it needs --zones.")
     with _shown_progress(quiet=as_json) as progress:
         outcome = pipeline.run(request, settings, progress)
+    if table is not None and request.zones is not None:
+        rows = [row for stack in outcome.report["stacks"] for row in stack["zones"]]
+        write_table(rows, request.zones, table)
     if as_json:
         click.echo(json.dumps({"items": outcome.items, "report": outcome.report}, indent=2, allow_nan=False))
     else:

@@ -1,7 +1,11 @@
 """Values per polygon: powers averaged over each polygon and date before the retrieval, not maps averaged after it."""
 
-from collections.abc import Callable
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +16,7 @@ from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
 import escape_process  # its array API loads torch when first used
-from escape_process.engine import blocks_of
+from escape_process.engine import blocks_of, storage_faults_told
 from escape_process.errors import CancelledError, InvalidInputError
 from escape_process.layers import FLAGS
 from escape_process.readers import StackReader, times_of
@@ -37,7 +41,7 @@ def zone_table(
 
     Returns
     -------
-    A row a polygon and date that meet: zone (the feature's id, its property `id` or `name`, or its number), datetime,
+    A row a polygon and date that meet: zone (`name_of` the feature), datetime,
     cells (valid cells averaged), soil_moisture, its total, aleatoric and epistemic uncertainty (the last does not
     average down), p05, p95, rms_height (m), vegetation, flags (bits) and flag_names. JSON-ready.
 
@@ -112,11 +116,9 @@ class _Zone:
 
     @classmethod
     def of(cls, feature: dict[str, Any], number: int, grid: Grid) -> "_Zone":
-        properties = feature.get("properties") or {}
-        name = feature.get("id", properties.get("id", properties.get("name", number)))
         transformer = Transformer.from_crs("OGC:CRS84", grid.crs, always_xy=True)
         shape = shapely.geometry.shape(feature["geometry"])
-        return cls(str(name), shapely.transform(shape, transformer.transform, interleaved=False))
+        return cls(name_of(feature, number), shapely.transform(shape, transformer.transform, interleaved=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,34 @@ def _window_of(shape: BaseGeometry, grid: Grid) -> Window | None:
     if stop_row <= row or stop_column <= column:
         return None
     return Window(row, column, stop_row - row, stop_column - column)
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], zones: Mapping[str, Any], path: Path) -> None:
+    """Write the rows of `zone_table` as CSV or, to a name that ends in .geojson or .json, as features of the zones.
+
+    Raises
+    ------
+    StorageError
+        where the file cannot be written.
+    """
+    if path.suffix in (".geojson", ".json"):
+        shapes = {name_of(feature, number): feature["geometry"] for number, feature in enumerate(zones["features"])}
+        features = [{"type": "Feature", "geometry": shapes[row["zone"]], "properties": dict(row)} for row in rows]
+        text = json.dumps({"type": "FeatureCollection", "features": features}, indent=2, allow_nan=False)
+    else:
+        buffer = io.StringIO()
+        writer = csv.writer(buffer)
+        writer.writerow(rows[0] if rows else ["zone"])
+        writer.writerows([" ".join(cell) if isinstance(cell, list) else cell for cell in row.values()] for row in rows)
+        text = buffer.getvalue()
+    with storage_faults_told("table of zones"):
+        path.write_text(text, encoding="utf-8", newline="")
+
+
+def name_of(feature: Mapping[str, Any], number: int) -> str:
+    """Return a zone's name: the feature's id, its property `id` or `name`, or its number."""
+    properties = feature.get("properties") or {}
+    return str(feature.get("id", properties.get("id", properties.get("name", number))))
 
 
 def _number(value: Any) -> float | None:

@@ -76,6 +76,25 @@ def test_scenes_of_ones_own_from_simulation_to_map(tmp_path: Path) -> None:
     assert (out / "catalog" / "escape-soil-moisture" / item["id"] / f"{item['id']}.json").is_file()
 
 
+def test_a_table_of_zones(tmp_path: Path) -> None:
+    ring = [[-5.46, 41.24], [-5.45, 41.24], [-5.45, 41.25], [-5.46, 41.25], [-5.46, 41.24]]
+    feature = {"type": "Feature", "id": "field", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    fields = tmp_path / "fields.geojson"
+    fields.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    ask = ["run", *CONFIG, BBOX, "--datetime", "2024-05-18", "--members", "3", "--out", str(tmp_path / "out")]
+    for name in ("table.csv", "table.geojson"):
+        result = call(*ask, "--zones", f"@{fields}", "--table", str(tmp_path / name))
+        assert result.exit_code == 0, result.output
+    header, row = (tmp_path / "table.csv").read_text().splitlines()
+    values = dict(zip(header.split(","), row.split(","), strict=True))
+    assert values["zone"] == "field"
+    assert 0.02 < float(values["soil_moisture"]) < 0.5
+    (one,) = json.loads((tmp_path / "table.geojson").read_text())["features"]
+    assert one["geometry"]["coordinates"] == [ring]
+    assert one["properties"]["soil_moisture"] == float(values["soil_moisture"])
+    assert call(*ask, "--table", str(tmp_path / "table.csv")).exit_code == 2
+
+
 def test_the_truth_must_lie_apart(tmp_path: Path) -> None:
     result = call("simulate", str(tmp_path), "--size", "64", "--truth", str(tmp_path / "truth"))
     assert result.exit_code == 2
