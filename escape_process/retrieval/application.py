@@ -15,18 +15,24 @@ from torch import Tensor
 from escape_process.physics.radiometry import wavenumber as wavenumber_of
 from escape_process.retrieval import dates
 from escape_process.retrieval.calibration import Observations, total_error_db
-from escape_process.retrieval.decoder import expected_db, soil_moisture_of, soil_share
+from escape_process.retrieval.decoder import expected_db_and_soil_share
 from escape_process.retrieval.deterministic import point_marginals
 from escape_process.retrieval.encoder import MemberNetworks, features_of
 from escape_process.retrieval.ensemble import Ensemble
 from escape_process.retrieval.flags import Diagnosis, median, quality_flags
 from escape_process.retrieval.inputs import Samples
-from escape_process.retrieval.posterior import QUADRATURE, Estimate, Marginals, marginals_of, summarise
+from escape_process.retrieval.posterior import (
+    Estimate,
+    Marginals,
+    marginals_of,
+    prior_soil_moisture_sd,
+    summarise,
+)
 from escape_process.retrieval.priors import COMMON_OFFSET_SD_DB, Parameters, sample_prior
 from escape_process.retrieval.threads import map_in_order, one_thread
 
-CHUNK = 8192
-"""Samples computed at once: all members' intermediate values fit in the cache of a core or two."""
+CHUNK = 2048
+"""Samples computed at once: a member's intermediate values fit in the cache of one core."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,20 +93,12 @@ class Applier:
         """How the fitted states reproduce the observations."""
         parameters, state = self.parameters, marginals.point()
         log_a, log_b = parameters.log_a[:, None], parameters.log_b[:, None]
-        decoded = expected_db(state, chunk.incidence_angle, log_a, log_b).transpose(1, 2)
+        decoded, shares = expected_db_and_soil_share(state, chunk.incidence_angle, log_a, log_b)
         error_db = total_error_db(parameters, chunk.speckle_db)
-        residual = chunk.power_db - parameters.offset_db[:, :, None] - decoded
+        residual = chunk.power_db - parameters.offset_db[:, :, None] - decoded.transpose(1, 2)
         standard = residual.abs() / (error_db.square() + COMMON_OFFSET_SD_DB**2).sqrt()
-        shares = soil_share(state, chunk.incidence_angle, log_a, log_b)
         copolar = torch.maximum(shares[..., 0], shares[..., 2])
         return Diagnosis(median(standard.amax(dim=1)), copolar.mean(dim=0))
-
-    def prior_sd(self) -> float:
-        """Standard deviation of soil moisture under the members' priors together, m3 m-3."""
-        values = torch.stack([soil_moisture_of(self.centre[:, 0] + node * self.width[:, 0]) for node, _ in QUADRATURE])
-        weights = values.new_tensor([weight for _, weight in QUADRATURE])[:, None]
-        first, second = (weights * values).sum(dim=0).mean(), (weights * values.square()).sum(dim=0).mean()
-        return float((second - first.square()).clamp(min=0.0).sqrt())
 
 
 def _layers(networks: MemberNetworks) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -119,7 +117,7 @@ def apply_ensemble(
 def _apply(
     applier: Applier, samples: Samples, threads: int, progress: Callable[[float], None]
 ) -> tuple[Applied, dict[str, object]]:
-    prior_sd = applier.prior_sd()
+    prior_sd = prior_soil_moisture_sd(applier.centre, applier.width)
     starts = list(range(0, samples.size, CHUNK))
     report: dict[str, object] = {}
     coupled: Marginals | None = None
@@ -170,7 +168,9 @@ def _to_numpy(
         prior_sd=prior_sd,
     )
     values = {
-        field.name: getattr(trimmed, field.name).cpu().numpy() for field in fields(Estimate) if field.name != "usable"
+        field.name: getattr(trimmed, field.name).cpu().numpy()
+        for field in fields(Applied)
+        if hasattr(trimmed, field.name)
     }
     return Applied(**values, members_used=trimmed.usable.sum(dim=0).cpu().numpy().astype(np.uint8), flags=flags)
 

@@ -28,7 +28,7 @@ from escape_process.retrieval.priors import (
 
 MAX_SAMPLES = 4096
 BATCH = 256
-DRAWS = 4
+DRAWS = 12
 """Importance draws of the state for each sample and step."""
 EFFECTIVE_SAMPLES_FACTOR = 2.0
 ROUND_STEPS = 40

@@ -66,9 +66,13 @@ def expected_db(state: Tensor, incidence_angle: Tensor, log_a: Tensor, log_b: Te
     )
 
 
-def soil_share(state: Tensor, incidence_angle: Tensor, log_a: Tensor, log_b: Tensor) -> Tensor:
-    """Share of the soil in the total power, (..., 3), 0 to 1; parameters as for `expected_db`."""
-    return torch.stack([soil / total for total, soil in _powers(state, incidence_angle, log_a, log_b)], -1)
+def expected_db_and_soil_share(
+    state: Tensor, incidence_angle: Tensor, log_a: Tensor, log_b: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Predict as `expected_db` does, and give the soil's share of each power, (..., 3), 0 to 1."""
+    powers = _powers(state, incidence_angle, log_a, log_b)
+    decibel = torch.stack([DB_PER_NEPER * torch.log(total) for total, _ in powers], -1)
+    return decibel, torch.stack([soil / total for total, soil in powers], -1)
 
 
 def _powers(state: Tensor, incidence_angle: Tensor, log_a: Tensor, log_b: Tensor) -> list[tuple[Tensor, Tensor]]:

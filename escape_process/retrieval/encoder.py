@@ -146,6 +146,11 @@ class MemberNetworks:
     biases: tuple[Tensor, Tensor, Tensor]
     """(M, 64, 1), (M, 64, 1), (M, 30, 1)."""
 
+    def to(self, device: torch.device) -> "MemberNetworks":
+        """Return a copy on a device."""
+        weights, biases = ([part.to(device) for part in parts] for parts in (self.weights, self.biases))
+        return MemberNetworks((weights[0], weights[1], weights[2]), (biases[0], biases[1], biases[2]))
+
     def __call__(self, features: Tensor) -> Components:
         """(M, 7, N) features to the posterior."""
         hidden = features

@@ -26,6 +26,8 @@ POOR_FIT = 3.0
 HIDDEN_SOIL_SHARE = 0.2
 """Share of the soil in the co-polarized power (the larger of HH and VV) below which vegetation hides it."""
 UNINFORMATIVE = 0.95
+"""Members' posterior over prior standard deviation. Their disagreement on a scene's level counts on neither side: no
+single sample could reduce it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ def quality_flags(
     noise_floor
         Linear, per polarization.
     prior_sd
-        Standard deviation of soil moisture under the ensemble's prior, m3 m-3.
+        Root mean square of the members' prior standard deviations of soil moisture, m3 m-3.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def quality_flags(
         "few_looks": looks < FEW_LOOKS,
         "few_members": used < FEW_MEMBERS,
         "vegetation_hides_soil": diagnosis.soil_share.cpu().numpy() < HIDDEN_SOIL_SHARE,
-        "uninformative": estimate.uncertainty.cpu().numpy() > UNINFORMATIVE * prior_sd,
+        "uninformative": estimate.within.cpu().numpy() > UNINFORMATIVE * prior_sd,
     }
     if noise_floor is not None:
         bits["noise_floor"] = np.any(power < NOISE_FLOOR_FACTOR * np.asarray(noise_floor), axis=1)

@@ -28,6 +28,7 @@ from escape_process.retrieval.inputs import (
 )
 from escape_process.retrieval.priors import Parameters, draw_anchors
 from escape_process.retrieval.screening import reject
+from escape_process.retrieval.specialisation import specialise
 from escape_process.retrieval.threads import one_thread
 
 Progress = Callable[[float, str], None]
@@ -159,9 +160,22 @@ def _calibrate(
         variational = mode == "variational"
         if variational:
             calibration = self_calibrate(
-                observations, anchors.to(device), encoder, wavenumber, generator, progress=told
+                observations,
+                anchors.to(device),
+                encoder,
+                wavenumber,
+                generator,
+                progress=lambda share: told(0.5 * share),
             )
-            networks = _folded(calibration.parameters, wavenumber)
+            start = _folded(calibration.parameters, wavenumber)
+            networks = specialise(
+                start.to(device),
+                calibration.parameters.to(device),
+                observations,
+                wavenumber,
+                generator,
+                progress=lambda share: told(0.5 + 0.5 * share),
+            ).to(torch.device("cpu"))
         else:
             calibration, networks = train_autoencoders(
                 observations, anchors.to(device), encoder, wavenumber, generator, progress=told

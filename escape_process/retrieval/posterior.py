@@ -34,7 +34,7 @@ BOUND_MARGIN = 0.01
 """m3 m-3: an estimate closer to a bound of soil moisture than this is saturated."""
 LOG_KS_MARGIN = 0.2
 QUANTILES = (0.05, 0.95)
-_NEWTON_STEPS = 4
+_NEWTON_STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +80,8 @@ class Estimate:
     """Standard deviation, m3 m-3."""
     epistemic: Tensor
     uncertainty: Tensor
+    within: Tensor
+    """Root mean square of the members' posterior standard deviations, calibration included."""
     p05: Tensor
     p95: Tensor
     ks: Tensor
@@ -128,6 +130,7 @@ def summarise(marginals: Marginals) -> Estimate:
         aleatoric=aleatoric.sqrt(),
         epistemic=epistemic.sqrt(),
         uncertainty=(aleatoric + epistemic).sqrt(),
+        within=_average(share, variance).sqrt(),
         p05=low,
         p95=high,
         ks=ks_mean,
@@ -135,6 +138,14 @@ def summarise(marginals: Marginals) -> Estimate:
         vegetation=_average(share, vegetation),
         usable=usable,
     )
+
+
+def prior_soil_moisture_sd(centre: Tensor, width: Tensor) -> float:
+    """Root mean square of the members' prior standard deviations of soil moisture, m3 m-3; arguments are (M, 3)."""
+    values = torch.stack([soil_moisture_of(centre[:, 0] + node * width[:, 0]) for node, _ in QUADRATURE])
+    weights = values.new_tensor([weight for _, weight in QUADRATURE])[:, None]
+    mean = (weights * values).sum(dim=0)
+    return float(((weights * values.square()).sum(dim=0) - mean.square()).mean().sqrt())
 
 
 def _usable(mean: Tensor, ks: Tensor, variance: Tensor) -> Tensor:

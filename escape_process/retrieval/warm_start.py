@@ -2,7 +2,7 @@
 
 Each training step draws scenes (parameters far wider than the prior of `priors`, so that self-calibration never leaves
 the range), a few states and observations for each, and raises the log density that the encoder gives to the true
-state (neural posterior estimation: Papamakarios and Murray, 2016). Nothing real enters. One core needs about 10
+state (neural posterior estimation: Papamakarios and Murray, 2016). Nothing real enters. One core needs about 20
 minutes; the result is deterministic on one machine and thread count.
 """
 
@@ -25,11 +25,11 @@ from escape_process.retrieval.encoder import (
 )
 from escape_process.retrieval.priors import COMMON_OFFSET_SD_DB, Parameters, sample_prior
 
-SCENES, SAMPLES = 512, 16
+SCENES, SAMPLES = 256, 32
 """Per step."""
 LEARNING_RATE = 2e-3
 _WAVENUMBER = 26.0
-_WIDTHS = {"log_a": 1.2, "log_b": 1.2, "moisture": 0.6, "roughness": 0.6, "width": 0.35}
+_WIDTHS = {"log_a": 1.0, "log_b": 1.0, "moisture": 0.6, "roughness": 0.55, "width": 0.35}
 
 
 def draw_scenes(scenes: int, generator: torch.Generator) -> Parameters:
@@ -61,7 +61,7 @@ def simulate(parameters: Parameters, samples: int, generator: torch.Generator) -
     angle = low + (high - low) * torch.rand(members, samples, generator=generator)
     common = torch.randn(members, 1, samples, generator=generator)
     error_db = torch.exp(
-        math.log(0.55) + 0.6 * common + 0.45 * torch.randn(members, 3, samples, generator=generator)
+        math.log(0.45) + 0.6 * common + 0.4 * torch.randn(members, 3, samples, generator=generator)
     ).clamp(*ERROR_RANGE_DB)
     centre, width = sample_prior(parameters, _WAVENUMBER)
     state = centre[:, :, None] + width[:, :, None] * coordinates[:, 1:]
@@ -108,7 +108,7 @@ def fit(steps: int, seed: int = 0) -> AmortisedEncoder:
 
 def main(arguments: list[str]) -> None:
     """Fit and store."""
-    steps = int(arguments[0]) if arguments else 16000
+    steps = int(arguments[0]) if arguments else 24000
     path = arguments[1] if len(arguments) > 1 else WARM_START
     encoder = fit(steps)
     np.savez_compressed(path, **{name: values.numpy() for name, values in encoder.state_dict().items()})
