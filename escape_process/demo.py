@@ -39,6 +39,8 @@ class Score:
     correlation: float
     ubrmsd: float
     """m3 m-3."""
+    bias: float
+    """m3 m-3, retrieved minus true."""
     constant_ubrmsd: float
     """Of a constant guess: the truth's own standard deviation."""
     coverage_68: float
@@ -74,7 +76,10 @@ class DemoResult:
     def print(self, console: Console) -> None:
         """Print the table, the scenes refused and where the files lie."""
         maps = _table("Soil moisture of simulated scenes, m3 m-3", "valid", "mean", "sd", "sigma", "flagged", "members")
-        scores = _table("Against the simulated truth, unflagged pixels", "R", "ubRMSD", "guess", "in 68 %", "in 90 %")
+        scores = _table(
+            "Against the simulated truth, unflagged pixels (guess: ubRMSD of a constant)",
+            *("R", "ubRMSD", "guess", "bias", "in 68 %", "in 90 %"),
+        )
         for row in self.rows:
             maps.add_row(
                 row.scene,
@@ -91,6 +96,7 @@ class DemoResult:
                     f"{row.score.correlation:.2f}",
                     f"{row.score.ubrmsd:.3f}",
                     f"{row.score.constant_ubrmsd:.3f}",
+                    f"{row.score.bias:+.3f}",
                     f"{row.score.coverage_68:.0%}",
                     f"{row.score.coverage_90:.0%}",
                 )
@@ -100,7 +106,7 @@ class DemoResult:
         for name, reason in self.refused:
             console.print(f"refused  {name}: {reason}", soft_wrap=True)
         for folder in self.folders:
-            console.print(f"result   {folder}", soft_wrap=True, highlight=False)
+            console.print(f"result   {_as_seen_from_here(folder)}", soft_wrap=True, highlight=False)
         console.print(f"done in {self.seconds:.0f} s", highlight=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -112,6 +118,10 @@ class DemoResult:
             "refused": [{"id": name, "reason": reason} for name, reason in self.refused],
             "seconds": self.seconds,
         }
+
+
+def _as_seen_from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -236,6 +246,7 @@ def _score(layers: Mapping[str, _Raster], usable: NDArray[np.bool_], path: Path)
     return Score(
         correlation=float(np.corrcoef(values["soil_moisture"], truth)[0, 1]),
         ubrmsd=float(error.std()),
+        bias=float(error.mean()),
         constant_ubrmsd=float(truth.std()),
         coverage_68=float((np.abs(error) <= values["soil_moisture_uncertainty"]).mean()),
         coverage_90=float(inside.mean()),
