@@ -143,7 +143,6 @@ def calibrated(
         samples.incidence_angle,
         frequency=first.frequency,
         looks=samples.looks,
-        noise_floor=None,
         place=samples.place if len(stack.passes) > 1 else None,
         time=samples.time if len(stack.passes) > 1 else None,
         members=request.members,
