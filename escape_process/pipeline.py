@@ -79,7 +79,7 @@ def run(
     for number, stack in enumerate(stacks):
         share = _part(progress, 0.05 + 0.95 * number / len(stacks), 0.95 / len(stacks))
         try:
-            answered, told = _answer(stack, request, settings, opening=opening, progress=share, cancelled=cancelled)
+            answered, told = _answer(stack, _Context(request, settings, opening, share, cancelled))
         except SceneError as error:
             failures.append(error)
             names = [scene.id for one in stack.passes for scene in one.scenes]
@@ -94,40 +94,38 @@ def run(
     return Outcome(_item_collection(items), report)
 
 
-def _answer(
-    stack: Stack,
-    request: RetrievalRequest,
-    settings: Settings,
-    *,
-    opening: Mapping[str, Any],
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+@dataclass(frozen=True)
+class _Context:
+    """What the work on every stack of a request shares."""
+
+    request: RetrievalRequest
+    settings: Settings
+    opening: Mapping[str, Any]
+    """What the report says of the scenes."""
+    progress: Progress
+    cancelled: Callable[[], bool]
+
+
+def _answer(stack: Stack, context: _Context) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Answer for one stack: from the catalogue where the same request was answered before, else anew."""
+    request, settings = context.request, context.settings
     ids = [result_id(one, stack, request) for one in stack.passes]
     if request.reuse and request.publish:
         known = [find_published(name, settings) for name in ids]
         items = [public_item(item, settings) for item in known if item is not None]
         if len(items) == len(ids):
-            progress(1.0, "Answered from the catalogue")
+            context.progress(1.0, "Answered from the catalogue")
             return items, tell_reused(items, settings.results_dir)
 
     with blocks_folder(settings.work_dir / "blocks" / ids[0]) as folder:
-        return _compute(stack, ids, folder, request, settings, opening=opening, progress=progress, cancelled=cancelled)
+        return _compute(stack, ids, folder, context)
 
 
 def _compute(
-    stack: Stack,
-    ids: Sequence[str],
-    folder: Path,
-    request: RetrievalRequest,
-    settings: Settings,
-    *,
-    opening: Mapping[str, Any],
-    progress: Progress,
-    cancelled: Callable[[], bool],
+    stack: Stack, ids: Sequence[str], folder: Path, context: _Context
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Calibrate on the stack, map its blocks, write and publish one item a date."""
+    request, settings, progress, cancelled = context.request, context.settings, context.progress, context.cancelled
     clock = _Clock()
     with open_stack(stack, settings) as reader:
         progress(0.0, "Calibrating the ensemble")
@@ -158,7 +156,7 @@ def _compute(
     for position, date in enumerate(dates):
         one, name = stack.passes[date], ids[date]
         progress(0.85 + 0.15 * position / len(dates), f"Writing {name}")
-        contents = {"id": name, "request": request.content(), **opening, **told}
+        contents = {"id": name, "request": request.content(), **context.opening, **told}
         product = write_product(
             settings.results_dir if request.publish else settings.unpublished_dir,
             name,
