@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -261,7 +262,7 @@ def test_an_asynchronous_job_fails_with_the_same_sentence(server: Server) -> Non
     said = server.refusal(inputs, 422)
     job = server.execute(inputs, asynchronous=True).headers["Location"]
     while (status := server.client.get(job).json())["status"] in ("accepted", "running"):
-        pass
+        time.sleep(0.05)
     assert status["status"] == "failed"
     assert status["message"] == said
     results = server.client.get(f"{job}/results")
