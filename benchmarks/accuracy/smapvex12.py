@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accuracy.baselines import fit_regression, regression_features
 from accuracy.scores import Estimate, figures, of_normal, of_result
 from accuracy.simulated import prior_sd, temporal_correlation
-from escape_process.retrieval import calibrate, dates, priors, retrieve
+from escape_process.retrieval import calibrate, calibration, dates, priors, retrieve
 from escape_process.retrieval.decoder import SOIL_MOISTURE_BOUNDS
 
 Array = NDArray[np.float64]
@@ -70,6 +70,12 @@ class Choice:
 
 CHOICES = (
     Choice("decoder's own error", "co-polarized {0:.2g} dB, HV {1:.2g} dB", ("error x 0.6", "error x 1.6")),
+    Choice("samples that the evidence counts, per root of their number", "{6:.2g}", ("counted x 0.4", "counted x 3")),
+    Choice(
+        "prior spread of a scene's levels of soil moisture (logit), log roughness and log vegetation",
+        "{7:.2g}, {8:.2g}, {9:.2g}",
+        ("levels x 0.6", "levels x 1.6"),
+    ),
     Choice("prior spread of soil moisture in a scene (logit)", "{2:.2g}", ("spread x 0.75", "spread x 1.33")),
     Choice("prior median of rms height", "{3:.2g} cm", ("height x 0.7", "height x 1.4")),
     Choice(
@@ -78,6 +84,7 @@ CHOICES = (
         ("walks x 0.5", "walks x 2"),
     ),
 )
+LEVELS = ("moisture_centre", "roughness_centre", "vegetation_centre")
 SETTINGS = (DEFAULT, *(alternative for choice in CHOICES for alternative in choice.alternatives))
 
 
@@ -86,7 +93,10 @@ def defaults() -> tuple[float, ...]:
     centre = priors.Parameters.of_flat(priors.CENTRE[None])
     error = centre.log_error_db[0].exp()
     width, height = float(centre.log_moisture_width.exp()), 100 * float(centre.roughness_centre.exp())
-    return float(error[0]), float(error[1]), width, height, dates.ROUGHNESS_WALK, dates.VEGETATION_WALK
+    spread = priors.Parameters.of_flat(priors.WIDTH[None])
+    levels = (float(getattr(spread, name)) for name in LEVELS)
+    walks = dates.ROUGHNESS_WALK, dates.VEGETATION_WALK
+    return float(error[0]), float(error[1]), width, height, *walks, calibration.EFFECTIVE_SAMPLES_FACTOR, *levels
 
 
 @contextmanager
@@ -102,6 +112,14 @@ def changed(setting: str) -> Iterator[None]:
         if name == "walks":
             for walk in ("ROUGHNESS_WALK", "VEGETATION_WALK"):
                 stack.enter_context(patch.object(dates, walk, float(factor) * getattr(dates, walk)))
+        elif name == "counted":
+            counted = float(factor) * calibration.EFFECTIVE_SAMPLES_FACTOR
+            stack.enter_context(patch.object(calibration, "EFFECTIVE_SAMPLES_FACTOR", counted))
+        elif name == "levels":
+            spread = priors.Parameters.of_flat(priors.WIDTH[None])
+            wider = replace(spread, **{each: float(factor) * getattr(spread, each) for each in LEVELS}).flat()[0]
+            for module in (priors, calibration):
+                stack.enter_context(patch.object(module, "WIDTH", wider))
         else:
             part = {"error": "log_error_db", "spread": "log_moisture_width", "height": "roughness_centre"}[name]
             moved = replace(centre, **{part: getattr(centre, part) + torch.tensor(shift)})

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from escape_process.retrieval.priors import Parameters, sample_prior
+from escape_process.retrieval.priors import VEGETATION_CENTRE, Parameters, sample_prior
 
 HIDDEN = 64
 COMPONENTS = 2
@@ -77,12 +77,16 @@ def features_of(power_db: Tensor, incidence_angle: Tensor, error_db: Tensor) -> 
 
 
 def context_of(parameters: Parameters, wavenumber: float) -> Tensor:
-    """Gather what the network must know of each member, (M, 11)."""
+    """Gather what the network must know of each member, (M, 11).
+
+    More vegetation is the same as larger coefficients: the centre of log V needs no entry of its own.
+    """
     centre, width = sample_prior(parameters, wavenumber)
+    scale = (parameters.vegetation_centre - VEGETATION_CENTRE)[:, None]
     values = torch.cat(
         [
-            parameters.log_a,
-            parameters.log_b,
+            parameters.log_a + scale,
+            parameters.log_b + scale,
             centre[:, :1],
             width[:, :1].log(),
             centre[:, 1:2],
@@ -91,8 +95,7 @@ def context_of(parameters: Parameters, wavenumber: float) -> Tensor:
         ],
         dim=1,
     )
-    offset, scale = values.new_tensor(_CONTEXT_CENTRE), values.new_tensor(_CONTEXT_SCALE)
-    return (values - offset) / scale
+    return (values - values.new_tensor(_CONTEXT_CENTRE)) / values.new_tensor(_CONTEXT_SCALE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,26 @@ class Components:
         log_determinant = logs[0] + logs[1] + logs[2] + logs[3]
         constant = 0.5 * COORDINATES * math.log(2 * math.pi)
         return torch.logsumexp(self.log_weights[:, None] + log_determinant - 0.5 * quadratic - constant, dim=2)
+
+    def log_density_of_state(self, coordinates: Tensor) -> Tensor:
+        """Log density of (M, S, 3, N) moisture, roughness and vegetation, whatever the offset, giving (M, S, N)."""
+        rows = self.factor()[1:]
+        xx, xy, xz, yy, yz, zz = (
+            sum((one * two for one, two in zip(rows[i][1:], rows[j][1:], strict=False)), start=rows[i][0] * rows[j][0])
+            for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        )
+        a = xx.rsqrt()
+        ly, lz = xy * a, xz * a
+        b = (yy - ly.square()).clamp(min=1e-9).rsqrt()
+        m = (yz - ly * lz) * b
+        c = (zz - lz.square() - m.square()).clamp(min=1e-9).rsqrt()
+        x, y, z = (coordinates[:, :, None, i] - self.mean(i + 1)[:, None] for i in range(3))
+        first = x * a[:, None]
+        second = (y - ly[:, None] * first) * b[:, None]
+        third = (z - lz[:, None] * first - m[:, None] * second) * c[:, None]
+        quadratic = first.square() + second.square() + third.square()
+        log_scale = self.log_weights + torch.log(a * b * c) - 1.5 * math.log(2 * math.pi)
+        return torch.logsumexp(log_scale[:, None] - 0.5 * quadratic, dim=2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from escape_process.retrieval.inputs import (
     check_whole_number,
 )
 from escape_process.retrieval.priors import Parameters, draw_anchors
-from escape_process.retrieval.screening import reject
+from escape_process.retrieval.screening import Conditions, reject
 from escape_process.retrieval.specialisation import specialise
 from escape_process.retrieval.threads import one_thread
 
@@ -180,12 +180,19 @@ def _calibrate(
             calibration, networks = train_autoencoders(
                 observations, anchors.to(device), encoder, wavenumber, generator, progress=told
             )
+        looks, angles = np.log(samples.looks.astype(float)).mean(), np.degrees(samples.incidence_angle)
+        conditions = Conditions(float(np.exp(looks)), [float(angles.min()), float(angles.max())])
         rejected = reject(
-            calibration.parameters, networks, wavenumber, variational=variational, unconverged=calibration.unconverged
+            calibration.parameters,
+            networks,
+            wavenumber,
+            conditions,
+            variational=variational,
+            unconverged=calibration.unconverged,
         )
         report = _calibration_report(
             samples, calibration, rejected, seed=seed, device=device, mode=mode, frequency=frequency
-        )
+        ) | {"conditions": asdict(conditions)}
         return Ensemble(calibration.parameters, networks, rejected, frequency, mode, report)
 
 
@@ -362,6 +369,7 @@ def _screened(ensemble: Ensemble) -> Ensemble:
         ensemble.parameters,
         ensemble.networks,
         wavenumber_of(ensemble.frequency),
+        Conditions(**ensemble.report["conditions"]),
         variational=ensemble.mode == "variational",
         unconverged=set(),
     )

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from escape_process.retrieval.decoder import moisture_of
 
-COMMON_OFFSET_SD_DB = 0.4
+COMMON_OFFSET_SD_DB = 0.3
 """Absolute calibration of a scene, common to all channels, dB: it does not average down over samples."""
 VEGETATION_CENTRE = math.log(0.5)
-"""Centre of log V of each scene: the scale of V is that of the coefficients, so it is fixed."""
+"""Centre of log V of a scene of median vegetation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,8 @@ class Parameters:
     roughness_centre: Tensor
     """(M,), of log rms height in m."""
     log_roughness_width: Tensor
+    vegetation_centre: Tensor
+    """(M,), of log V."""
     log_vegetation_width: Tensor
     log_error_db: Tensor
     """(M, 3), logarithm of the decoder's own error in dB, one standard deviation."""
@@ -56,15 +58,15 @@ class Parameters:
         return replace(self, **{name: getattr(self, name).to(device) for name in self.names()})
 
     def flat(self) -> Tensor:
-        """Return all parameters side by side, (M, 17)."""
+        """Return all parameters side by side, (M, 18)."""
         return torch.cat([getattr(self, name).reshape(self.members, -1) for name in self.names()], dim=1)
 
     @classmethod
     def of_flat(cls, flat: Tensor) -> Self:
-        """Invert `flat`; gradients flow through."""
-        widths = [3, 3, 3, 1, 1, 1, 1, 1, 3]
-        parts = torch.split(flat, widths, dim=1)
-        return cls(*(part if width > 1 else part[:, 0] for part, width in zip(parts, widths, strict=True)))
+        """Invert `flat`, (M, 18); gradients flow through. More axes may stand between, as in (M, 1, N, 18)."""
+        widths = [3, 3, 3, 1, 1, 1, 1, 1, 1, 3]
+        parts = torch.split(flat, widths, dim=-1)
+        return cls(*(part if width > 1 else part[..., 0] for part, width in zip(parts, widths, strict=True)))
 
 
 CENTRE = torch.tensor(
@@ -76,6 +78,7 @@ CENTRE = torch.tensor(
         math.log(0.66),
         math.log(0.012),
         math.log(0.40),
+        VEGETATION_CENTRE,
         math.log(0.7),
         *(math.log(0.8), math.log(1.2), math.log(0.8)),
     ]
@@ -83,8 +86,9 @@ CENTRE = torch.tensor(
 """Centre of the prior over scenes, in the order of `Parameters`. Coefficients for vegetation at L-band, rms heights and
 widths are weak and rounded from published ranges; the decoder's own error is what Oh (2004) leaves on airborne field
 means (co-polarized .6 to .8 dB). HV is trusted less: the bare-soil model's is far too low."""
-WIDTH = torch.tensor([*(0.6,) * 3, *(0.6,) * 3, *(0.3,) * 3, 0.5, 0.25, 0.3, 0.25, 0.3, *(0.7,) * 3])
-"""Standard deviations around it."""
+WIDTH = torch.tensor([*(0.6,) * 3, *(0.6,) * 3, *(0.2,) * 3, 0.8, 0.25, 0.4, 0.25, 1.0, 0.3, *(1.2,) * 3])
+"""Standard deviations around it. Channel offsets: what a calibrated polarimetric radar's channels differ by. Levels of
+soil moisture, roughness and vegetation are wide: a dry, a freshly tilled or a bare scene must not look average."""
 
 
 def draw_anchors(members: int, generator: torch.Generator) -> Parameters:
@@ -99,7 +103,7 @@ def draw_anchors(members: int, generator: torch.Generator) -> Parameters:
 
 
 def anchor_penalty(flat: Tensor, anchors: Tensor) -> Tensor:
-    """Minus the log density of parameters around their anchors, up to a constant, per member: (M, 17) to (M,)."""
+    """Minus the log density of parameters around their anchors, up to a constant, per member: (M, 18) to (M,)."""
     return 0.5 * torch.square((flat - anchors) / WIDTH.to(flat.device)).sum(dim=1)
 
 
@@ -109,7 +113,7 @@ def sample_prior(parameters: Parameters, wavenumber: float) -> tuple[Tensor, Ten
         [
             parameters.moisture_centre,
             parameters.roughness_centre + math.log(wavenumber),
-            torch.full_like(parameters.moisture_centre, VEGETATION_CENTRE),
+            parameters.vegetation_centre,
         ],
         dim=-1,
     )

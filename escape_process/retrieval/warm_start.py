@@ -23,13 +23,13 @@ from escape_process.retrieval.encoder import (
     context_of,
     features_of,
 )
-from escape_process.retrieval.priors import COMMON_OFFSET_SD_DB, Parameters, sample_prior
+from escape_process.retrieval.priors import COMMON_OFFSET_SD_DB, VEGETATION_CENTRE, Parameters, sample_prior
 
 SCENES, SAMPLES = 256, 32
 """Per step."""
 LEARNING_RATE = 2e-3
 _WAVENUMBER = 26.0
-_WIDTHS = {"log_a": 1.0, "log_b": 1.0, "moisture": 0.6, "roughness": 0.55, "width": 0.35}
+_WIDTHS = {"log_a": 1.0, "log_b": 1.0, "moisture": 0.6, "roughness": 0.55, "vegetation": 1.2, "width": 0.35}
 
 
 def draw_scenes(scenes: int, generator: torch.Generator) -> Parameters:
@@ -48,6 +48,7 @@ def draw_scenes(scenes: int, generator: torch.Generator) -> Parameters:
         log_moisture_width=normal(math.log(0.75), _WIDTHS["width"]),
         roughness_centre=normal(math.log(0.012), _WIDTHS["roughness"]),
         log_roughness_width=normal(math.log(0.45), _WIDTHS["width"]),
+        vegetation_centre=normal(VEGETATION_CENTRE - 0.6, _WIDTHS["vegetation"]),
         log_vegetation_width=normal(math.log(0.8), _WIDTHS["width"]),
         log_error_db=zero,
     )
@@ -61,7 +62,7 @@ def simulate(parameters: Parameters, samples: int, generator: torch.Generator) -
     angle = low + (high - low) * torch.rand(members, samples, generator=generator)
     common = torch.randn(members, 1, samples, generator=generator)
     error_db = torch.exp(
-        math.log(0.45) + 0.6 * common + 0.4 * torch.randn(members, 3, samples, generator=generator)
+        math.log(0.4) + 0.7 * common + 0.4 * torch.randn(members, 3, samples, generator=generator)
     ).clamp(*ERROR_RANGE_DB)
     centre, width = sample_prior(parameters, _WAVENUMBER)
     state = centre[:, :, None] + width[:, :, None] * coordinates[:, 1:]

@@ -54,9 +54,10 @@ def test_calibration_learns_what_the_scene_tells():
             rng=rng,
             a=np.array([0.08, 0.01, 0.08]) * scale,
         )
-        learnt[scale] = retrieval.calibrate(**scene.arguments(), members=5).parameters.log_a
+        found = retrieval.calibrate(**scene.arguments(), members=5).parameters
+        learnt[scale] = found.log_a + found.vegetation_centre[:, None]  # only their product is told by brightness
     step = (learnt[2.5] - learnt[0.4]).mean(dim=0)
-    assert (step > 0.25).all()
+    assert (step > 0.5).all()
     assert (learnt[2.5].std(dim=0)[1] < 0.75 * WIDTH[1]).all()
 
 

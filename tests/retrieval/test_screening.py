@@ -10,7 +10,7 @@ from escape_process import retrieval
 from escape_process.layers import FLAG
 from escape_process.physics.radiometry import wavenumber
 from escape_process.retrieval.encoder import MemberNetworks
-from escape_process.retrieval.screening import SQUARED_ERROR_RANGE, self_check
+from escape_process.retrieval.screening import Conditions, self_check
 
 
 def spoil(ensemble, **changes):
@@ -25,9 +25,22 @@ def with_weights(ensemble, change):
 
 def test_a_sound_ensemble_is_kept_whole(ensemble):
     assert ensemble.rejected == (None,) * 10
-    low, high = SQUARED_ERROR_RANGE
-    errors, _ = self_check(ensemble.parameters, ensemble.networks, wavenumber(ensemble.frequency))
-    assert ((errors > 0.8 * low**0.5) & (errors < 1.25 * high**0.5)).all()
+    shortfall, errors = self_check(
+        ensemble.parameters,
+        ensemble.networks,
+        wavenumber(ensemble.frequency),
+        Conditions(**ensemble.report["conditions"]),
+    )
+    assert (shortfall < 0.1).all()
+    assert (errors < 1).all()
+
+
+def test_every_member_s_network_is_told_from_a_spoiled_one(ensemble, scene):
+    def scramble(weights):
+        weights[1].copy_(weights[1].flip(1))
+
+    found = retrieval.retrieve(**scene.arguments(slice(0, 20)), ensemble=with_weights(ensemble, scramble))
+    assert len(found.report["rejected"]) == 10
 
 
 def test_spoiled_members_are_rejected_and_do_no_harm(ensemble, scene, result):
