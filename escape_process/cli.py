@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,17 +110,41 @@ def demo(config: Path, data_dir: Path | None, as_json: bool) -> None:
 @click.option("--host", help="Address to listen on.  [default: the configuration's]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0: a free one.  [default: the configuration's]")
 @click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Requests answered at once.")
-def serve(config: Path, host: str | None, port: int | None, threads: int) -> None:
+@click.option("--worker/--no-worker", default=True, show_default=True, help="Run jobs beside the server.")
+@click.option("--echo", is_flag=True, help="Offer the process 'echo' too, for tests of clients and of conformance.")
+def serve(config: Path, host: str | None, port: int | None, threads: int, worker: bool, echo: bool) -> None:
     """Serve the OGC API, the STAC catalogue and the STAC API until stopped.
 
     \b
     Examples:
       escape-process serve
       escape-process serve --host 0.0.0.0 --port 8080
+      escape-process serve --no-worker
     """
     from escape_process.jobs.serve import serve as serve_until_stopped
 
-    serve_until_stopped(config, host=host, port=port, threads=threads)
+    if echo:
+        os.environ["ESCAPE_ECHO"] = "true"  # the worker reads it, too
+    serve_until_stopped(config, host=host, port=port, threads=threads, with_worker=worker)
+
+
+@main.command()
+@CONFIG
+def worker(config: Path) -> None:
+    """Run the jobs of a server that was started without a worker, until stopped.
+
+    Needs the server's configuration, environment and data folder; several may share the queue.
+
+    \b
+    Examples:
+      escape-process worker
+      CUDA_VISIBLE_DEVICES=1 escape-process worker
+    """
+    from escape_process.jobs.startup import configure_logging
+    from escape_process.jobs.worker import work
+
+    configure_logging()
+    work(config)
 
 
 def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -187,7 +212,9 @@ def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, tabl
     _, settings = load_config(config)
     if out is not None:
         settings = settings.model_copy(update={"data_dir": out.resolve()})
-    if catalog is not None and catalog not in settings.catalogs and "://" not in catalog:
+    if catalog is not None and "://" in catalog:
+        settings = settings.allowing(catalog)  # whoever types the command is the operator
+    elif catalog is not None and catalog not in settings.catalogs:
         settings = settings.model_copy(
             update={"catalogs": {**settings.catalogs, catalog: str(Path(catalog).resolve())}}
         )

@@ -66,3 +66,15 @@ class CancelledError(EscapeError):
 
     http_status = 410
     code = "JobDismissed"
+
+
+class QueueFullError(EscapeError):
+    """As many jobs wait as the operator allows: the same request may be accepted later."""
+
+    http_status = 429
+    code = "TooManyRequests"
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+        """Seconds after which to try again."""

@@ -23,6 +23,7 @@ from escape_process.stages import (
     RetrieveBlock,
     block_edge,
     calibrated,
+    check_size,
     has_data,
     open_scenes,
     relative_to,
@@ -68,6 +69,7 @@ def run(
     stacks = build_stacks(scenes, request)
     if not stacks:
         raise no_scenes_error(request, found)
+    check_size(stacks, settings)
     opening = tell_scenes(found, stacks)
     report = {**opening, "stacks": []}
     if request.dry_run:

@@ -53,7 +53,7 @@ _METADATA: dict[str, Any] = {
     " GeoTIFFs, published as STAC items.",
     "keywords": ["soil moisture", "surface roughness", "SAR", "L-band", "polarimetry", "ALOS-2", "uncertainty", "STAC"],
     "jobControlOptions": ["sync-execute", "async-execute"],
-    "outputTransmission": ["value"],
+    "outputTransmission": ["value", "reference"],
     "links": [
         {
             "type": "text/html",

@@ -4,6 +4,7 @@ Only `hrefs` calls this module; everything else asks `hrefs`.
 """
 
 import atexit
+import contextlib
 import io
 import logging
 import os
@@ -11,7 +12,7 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,7 @@ import httpx
 import tenacity
 
 from escape_process.errors import StorageError, UpstreamError
+from escape_process.guard import RefusedAddressError, check_form, guarded_client
 from escape_process.settings import Settings
 
 BLOCK_SIZE = 256 * 1024
@@ -30,8 +32,10 @@ LONGEST_RANGE = 64 * BLOCK_SIZE
 SPOOLED_IN_MEMORY = 8 * 1024 * 1024
 """Files up to this size are kept in memory where a server cannot serve ranges."""
 
+MOST_REDIRECTS = 5
+
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_clients: dict[int, httpx.Client] = {}
+_clients: dict[tuple[int, tuple[str, ...]], httpx.Client] = {}
 _T = TypeVar("_T")
 
 # httpx logs each full address at level INFO, with the signature of signed ones.
@@ -190,15 +194,13 @@ def exchange(
     Raises
     ------
     UpstreamError
-        where the host cannot be reached, or (a `StatusError`) answers with a failure.
+        where the host cannot be reached, may not be read (a `RefusedAddressError`), or answers with a failure (a
+        `StatusError`).
     """
 
     def attempt() -> _T:
         ranged = headers is not None and "Range" in headers
-        timeout = settings.http_timeout
-        with _client().stream(
-            method, href, headers=headers, timeout=timeout, follow_redirects=True, **content
-        ) as response:
+        with _answer(method, href, settings, headers=headers, **content) as response:
             empty = ranged and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
             if response.is_success or empty:
                 return read(response)
@@ -211,6 +213,27 @@ def exchange(
         reraise=True,
     )
     return cast(_T, retrying(_in_our_words, href, settings, attempt))
+
+
+@contextlib.contextmanager
+def _answer(method: str, href: str, settings: Settings, **content: Any) -> Iterator[httpx.Response]:
+    """Send one request, follow its redirects with each address checked, and give the answer at their end."""
+    client = _client(settings)
+    request = client.build_request(method, href, timeout=settings.http_timeout, **content)
+    for hop in range(MOST_REDIRECTS + 1):
+        try:
+            check_form(str(request.url), settings)
+            response = client.send(request, stream=True, follow_redirects=False)
+        except RefusedAddressError as error:
+            if hop == 0:
+                raise
+            raise RefusedAddressError(f"{describe(href)} redirects to where nothing is read: {error}") from error
+        with contextlib.closing(response):
+            if response.next_request is None:
+                yield response
+                return
+            request = response.next_request
+    raise UpstreamError(f"{describe(href)} redirects more than {MOST_REDIRECTS} times; give the address it leads to.")
 
 
 def host_of(href: str) -> str:
@@ -263,20 +286,28 @@ def _status_failure(href: str, status: int) -> UpstreamError:
     return StatusError(f"{describe(href)} answered with HTTP status {status}; check the address.", status)
 
 
-def _client() -> httpx.Client:
-    """Return this process's client. A forked child gets its own: two processes must not share connections."""
-    client = _clients.get(os.getpid())
+def _client(settings: Settings) -> httpx.Client:
+    """Return this process's client. A forked child gets its own: two processes must not share connections.
+
+    Its open connections were allowed by its settings, so other settings get another client.
+    """
+    key = (os.getpid(), _hosts(settings))
+    client = _clients.get(key)
     if client is None:  # no lock, which a fork could leave held: of two threads here at once the first one's stays
-        client = _clients.setdefault(os.getpid(), httpx.Client(headers={"User-Agent": "escape-process"}))
+        client = _clients.setdefault(key, guarded_client(settings))
     return client
+
+
+def _hosts(settings: Settings) -> tuple[str, ...]:
+    """Return what of the settings decides which hosts may be spoken to."""
+    return (*settings.allowed_hosts, "", *settings.catalogs.values())
 
 
 @atexit.register
 def close_client() -> None:
     """Close this process's connections; the next request opens new ones."""
-    client = _clients.pop(os.getpid(), None)
-    if client is not None:
-        client.close()
+    for key in [key for key in _clients if key[0] == os.getpid()]:
+        _clients.pop(key).close()
 
 
 def _spool(response: httpx.Response) -> Source:

@@ -4,11 +4,87 @@ In a server these stand under `processor: settings:` of pygeoapi-config.yml, whe
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from escape_process.errors import InvalidInputError
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+SHORTEST_TOKEN = 16
+"""Characters of a bearer token, so that an empty or guessable one does not pass for protection."""
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""Signatures by key pair only: a shared secret would let whoever checks tokens make them, too."""
+
+
+def _check_token(token: SecretStr) -> SecretStr:
+    if "${" in token.get_secret_value():
+        raise ValueError("names an environment variable in quotes: write it without them")
+    if len(token.get_secret_value()) < SHORTEST_TOKEN:
+        raise ValueError(f"is shorter than {SHORTEST_TOKEN} characters")
+    return token
+
+
+Token = Annotated[SecretStr, AfterValidator(_check_token)]
+
+
+class Auth(BaseModel):
+    """Who may execute processes and see jobs. Without it everybody may.
+
+    With it, whatever is not listed as public needs `Authorization: Bearer ...`: execution, jobs, their results,
+    unpublished results and the metrics. Public stay the landing page, conformance, the OpenAPI document, process
+    descriptions, health, and the catalogue of published results with its STAC API unless `catalog` is true. A job is
+    seen by its owner alone; unpublished results are read by whoever has a token and their address.
+
+    Give either `token` or all of `issuer`, `audience` and `jwks_url`. Write secrets as ${NAME}, an environment
+    variable, without quotes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: Token | dict[str, Token] | None = None
+    """One bearer token for all, or one each by the name of its owner."""
+    issuer: str | None = None
+    """`iss` of the tokens that an OpenID Connect provider issues."""
+    audience: str | None = None
+    """`aud` that such a token must have."""
+    jwks_url: Annotated[str, Field(pattern="^https?://")] | None = None
+    """Where the provider publishes its keys."""
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "ES256")
+    """Signatures that are accepted."""
+    catalog: bool = False
+    """Whether the catalogue of published results and its STAC API need a token, too."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        provider = (self.issuer, self.audience, self.jwks_url)
+        if not self.token and None in provider:
+            raise ValueError("needs token, or all of issuer, audience and jwks_url")
+        if self.token and provider != (None, None, None):
+            raise ValueError("takes token or issuer, audience and jwks_url, not both")
+        return self
+
+
+def _check_host(entry: str) -> str:
+    try:
+        parts = urlsplit(f"//{entry}")
+        bare = parts.hostname is not None and parts.port != 0 and parts.netloc == entry and "@" not in entry
+    except ValueError:
+        bare = False
+    if not bare:
+        raise ValueError(f"{entry!r} is not a host or host:port, such as stac.example.com or [::1]:8080")
+    return entry.lower()
+
+
+def _host_and_port(href: str) -> tuple[str, int]:
+    """Return whom an http(s) address leads to; nobody for anything else."""
+    try:
+        parts = urlsplit(href)
+        return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme.lower()]
+    except (ValueError, KeyError):
+        return "", 0
 
 
 class Settings(BaseModel):
@@ -27,6 +103,14 @@ class Settings(BaseModel):
     """Id of the STAC collection that results are published in."""
     public_url: str | None = None
     """Address under which this server is reached; result hrefs start with it. None: local paths."""
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
+    """Hosts, as host or host:port, that may be read although they are not public. Hosts of `catalogs` are, too."""
+    auth: Auth | None = None
+    """Who may execute processes and see jobs; None: everybody."""
+    max_body: Annotated[int, Field(ge=1)] = 1024 * 1024
+    """Most bytes of the body of a request."""
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
+    """Most pixels of the results of one request, all dates together."""
     device: str = "auto"
     """"auto", "cpu" or "cuda": where the ensemble runs."""
     http_timeout: Annotated[float, Field(gt=0)] = 30.0
@@ -56,7 +140,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "settings"
-            raise InvalidInputError(f"Setting {where} = {first['input']!r}: {first['msg']}.") from error
+            value = "" if where.startswith("auth") else f" = {first['input']!r}"  # may be a secret
+            raise InvalidInputError(f"Setting {where}{value}: {first['msg']}.") from None
         folder = folder.resolve()
         return settings.model_copy(
             update={
@@ -67,6 +152,21 @@ class Settings(BaseModel):
                 },
             }
         )
+
+    def allowing(self, href: str) -> Self:
+        """Return these settings with the host of an address allowed: one that the operator names by hand."""
+        host, port = _host_and_port(href)
+        if not host:
+            return self
+        entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return self.model_copy(update={"allowed_hosts": (*self.allowed_hosts, entry)})
+
+    def names_host(self, host: str, port: int) -> bool:
+        """Tell whether the operator names a host: in `allowed_hosts`, or as the host and port of a catalogue."""
+        if (host.lower(), port) in map(_host_and_port, self.catalogs.values()):
+            return True
+        allowed = [urlsplit(f"//{entry}") for entry in self.allowed_hosts]
+        return any(one.hostname == host.lower() and one.port in (None, port) for one in allowed)
 
     @property
     def catalog_dir(self) -> Path:

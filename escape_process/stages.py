@@ -59,6 +59,23 @@ def open_scenes(found: Found, settings: Settings) -> tuple[tuple[OpenedScene, ..
     return tuple(opened), Found(scenes, tuple(refused), found.notes)
 
 
+def check_size(stacks: Sequence[Stack], settings: Settings) -> None:
+    """Refuse a request whose results would be larger than the operator allows, before any pixel is read.
+
+    Raises
+    ------
+    InvalidInputError
+        saying how to ask for less.
+    """
+    pixels = sum(stack.window.height * stack.window.width * len(stack.passes) for stack in stacks)
+    if pixels > settings.max_pixels:
+        dates = sum(len(stack.passes) for stack in stacks)
+        raise InvalidInputError(
+            f"The result would have {pixels:,} pixels on {dates} date{'' if dates == 1 else 's'}, more than the"
+            f" {settings.max_pixels:,} of this server: ask for a smaller area, a coarser resolution or fewer dates."
+        )
+
+
 def result_id(one: Pass, stack: Stack, request: RetrievalRequest) -> str:
     """Return the id of a pass's result: the same request replaces itself, another never does."""
     digest = request.digest(__version__, *(fingerprint(scene) for each in stack.passes for scene in each.scenes))

@@ -1,6 +1,6 @@
 """The real server with the real pipeline over a loopback socket, as a client sees it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,10 @@ class Server:
 
 
 @contextmanager
-def serve(folder: Path, catalogs: Mapping[str, Path | str] | None = None) -> Iterator[Server]:
-    """Serve the sample catalogue, and further ones by name, from a folder."""
+def serve(
+    folder: Path, catalogs: Mapping[str, Path | str] | None = None, allowed_hosts: Sequence[str] = ("127.0.0.1",)
+) -> Iterator[Server]:
+    """Serve the sample catalogue, and further ones by name, from a folder; hosts of tests are on loopback."""
     config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
     settings = config["resources"][PROCESS]["processor"]["settings"]
     settings["catalog_seed"] = str(ROOT / "catalog")
@@ -70,6 +72,7 @@ def serve(folder: Path, catalogs: Mapping[str, Path | str] | None = None) -> Ite
         "sample": str(ROOT / "catalog" / "samples" / "collection.json"),
         **{name: str(where) for name, where in (catalogs or {}).items()},
     }
+    settings["allowed_hosts"] = list(allowed_hosts)
     path = folder / "config.yml"
     path.write_text(yaml.safe_dump(config))
     environment = {"ESCAPE_DATA_DIR": "data"}

@@ -23,7 +23,7 @@ from escape_process import hrefs, remote
 from escape_process.errors import SceneError, StorageError, UpstreamError
 from escape_process.settings import Settings
 
-SETTINGS = Settings(http_timeout=2.0, http_attempts=3)
+SETTINGS = Settings(http_timeout=2.0, http_attempts=3, allowed_hosts=("127.0.0.1",))
 GEOREFERENCE = Affine(10, 0, 3e5, 0, -10, 4e6)
 Answer = Callable[["_Handler"], None]
 
@@ -236,7 +236,9 @@ def test_a_slow_host_is_named(server: _Server) -> None:
     server.answers["/slow.json"] = lambda handler: (released.wait(5), handler.send(200))[1]
     try:
         with pytest.raises(UpstreamError, match=r"slow\.json at 127\.0\.0\.1 did not answer within 0\.2 s"):
-            hrefs.read_bytes(server.url("/slow.json"), Settings(http_timeout=0.2, http_attempts=1))
+            hrefs.read_bytes(
+                server.url("/slow.json"), SETTINGS.model_copy(update={"http_timeout": 0.2, "http_attempts": 1})
+            )
     finally:
         released.set()
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pystac_client import ItemSearch
 from pystac_client.stac_api_io import StacApiIO
 
-from escape_process.catalogue.item_assets import as_list, as_mapping, as_texts, resolve
+from escape_process.catalogue.item_assets import as_list, as_mapping, as_texts, is_usable, resolve
 from escape_process.catalogue.walk import FoundItem, limit_note, self_href
 from escape_process.errors import UpstreamError
 from escape_process.hrefs import fetch, is_remote, parse_json, read_json
@@ -80,7 +80,10 @@ def conformance_of(root: Mapping[str, Any], href: str, settings: Settings) -> li
         return as_texts(root["conformsTo"])
     for link in map(as_mapping, as_list(root.get("links"))):
         if link.get("rel") == "conformance" and isinstance(link.get("href"), str):
-            return as_texts(as_mapping(read_json(resolve(link["href"], href), settings)).get("conformsTo"))
+            target = resolve(link["href"], href)
+            if not is_usable(target, href):
+                raise UpstreamError("its link to conformance classes has no address that is read here.")
+            return as_texts(as_mapping(read_json(target, settings)).get("conformsTo"))
     return []
 
 

@@ -14,6 +14,7 @@ from escape_process.catalogue.item_search import conformance_of, search_items, s
 from escape_process.catalogue.scenes import join_passes, scene_from_item
 from escape_process.catalogue.walk import FoundItem, kind_of, walk
 from escape_process.errors import EscapeError, InvalidInputError, NoScenesError, UpstreamError
+from escape_process.guard import check_public_url
 from escape_process.hrefs import is_remote, read_json
 from escape_process.records import Found, Refusal, Scene
 from escape_process.request import RetrievalRequest
@@ -131,6 +132,7 @@ def _catalog(request: RetrievalRequest, settings: Settings) -> tuple[str, str]:
         host = None
     if not host:
         raise InvalidInputError(f"Input catalog = {name[:120]!r} is not a valid URL.")
+    check_public_url(name, settings)
     return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}", name
 
 

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from escape_process.jobs.files import install_files
+from escape_process.jobs.guards import Guarded, install_guards
 from escape_process.jobs.manager import JobManager
+from escape_process.jobs.operations import install_operations
 from escape_process.jobs.problems import handle_errors
 from escape_process.jobs.views import JobViews
 from escape_process.settings import Settings
@@ -21,9 +23,9 @@ LOGGER = logging.getLogger(__name__)
 
 
 def create_app() -> tuple["WSGIApplication", JobManager]:
-    """Build the application of the configuration that PYGEOAPI_CONFIG and PYGEOAPI_OPENAPI name; start its jobs.
+    """Build the application of the configuration that PYGEOAPI_CONFIG and PYGEOAPI_OPENAPI name.
 
-    Call it once, in the process that serves: it fails the jobs that an earlier process left unfinished.
+    Call it once, in the process that serves.
     """
     import pygeoapi.flask_app as stock  # noqa: PLC0415  # reads the configuration when it is imported
 
@@ -31,21 +33,13 @@ def create_app() -> tuple["WSGIApplication", JobManager]:
     manager = stock.api_.manager
     if not isinstance(manager, JobManager):
         raise TypeError("server.manager.name must be escape_process.jobs.manager.JobManager")
-    settings = settings_of(manager)
+    settings = manager.settings()
     JobViews.install(stock.APP, manager, stock.api_.base_url)
     install_files(stock.APP, settings)
+    install_operations(stock.APP, manager, settings)
+    install_guards(stock.APP, manager, settings)
     handle_errors(stock.APP)
-    manager.start()
-    return DispatcherMiddleware(stock.APP, {"/stac-api": StacApiMount(settings)}), manager
-
-
-def settings_of(manager: JobManager) -> Settings:
-    """Return the settings of the process that the configuration lists."""
-    for process_id in manager.processes:
-        settings = getattr(manager.get_processor(process_id), "settings", None)
-        if isinstance(settings, Settings):
-            return settings
-    raise TypeError("the configuration lists no process of this package")
+    return Guarded(DispatcherMiddleware(stock.APP, {"/stac-api": StacApiMount(settings)}), settings), manager
 
 
 class StacApiMount:

@@ -9,7 +9,7 @@ from flask import Flask, Response
 from pygeoapi.process.base import JobNotFoundError, JobResultNotFoundError
 from werkzeug.exceptions import HTTPException
 
-from escape_process.errors import EscapeError
+from escape_process.errors import EscapeError, QueueFullError
 
 LOGGER = logging.getLogger(__name__)
 
@@ -48,13 +48,20 @@ def problem_response(status: int, code: str, detail: str) -> Response:
 def handle_errors(app: Flask) -> None:
     """Turn every exception of a view into such an answer."""
     app.register_error_handler(Problem, lambda error: problem_response(error.status, error.code, str(error)))
-    app.register_error_handler(EscapeError, lambda error: problem_response(error.http_status, error.code, str(error)))
+    app.register_error_handler(EscapeError, _told)
     app.register_error_handler(JobNotFoundError, lambda error: problem_response(404, "NoSuchJob", str(error)))
     app.register_error_handler(
         JobResultNotFoundError, lambda error: problem_response(410, "ResultNotAvailable", str(error))
     )
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _internal_error)
+
+
+def _told(error: EscapeError) -> Response:
+    response = problem_response(error.http_status, error.code, str(error))
+    if isinstance(error, QueueFullError):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _http_error(error: HTTPException) -> Response | HTTPException:

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import httpx
-import yaml
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from pygeoapi.process.manager.base import get_manager
-from pygeoapi.util import yaml_load
 
 from escape_process.errors import InvalidInputError, StorageError, UpstreamError
-from escape_process.jobs.app import create_app, settings_of
+from escape_process.jobs.app import create_app
+from escape_process.jobs.keeper import STOP_SECONDS, Keeper
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.openapi import make_openapi
+from escape_process.jobs.processes import die_with_parent
+from escape_process.jobs.startup import configure_logging, load_config
 from escape_process.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ LOGGER = logging.getLogger("escape_process.jobs.serve")  # not __main__, which r
 GRACE = 5
 """Seconds that a stopping server leaves to answers that are under way."""
 
+_LOCK_SECONDS = 3.0
+"""How long a starting server waits for the end of another on the same data folder."""
+
 
 def _seed_catalogue(settings: Settings) -> None:
     from escape_process.catalogue.publish import ensure_catalogue  # noqa: PLC0415
@@ -41,11 +45,12 @@ def _seed_catalogue(settings: Settings) -> None:
     ensure_catalogue(settings)
 
 
-def serve(
+def serve(  # noqa: PLR0917  # one option of the command each
     config: Path,
     host: str | None = None,
     port: int | None = None,
     threads: int = 8,
+    with_worker: bool = True,
     prepare: Callable[[Settings], object] = _seed_catalogue,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -57,7 +62,9 @@ def serve(
     host, port
         Address to listen on, instead of the configuration's; port 0: a free one.
     threads
-        Requests answered at once. Jobs run one at a time beside them.
+        Requests answered at once. Jobs run in processes of the worker's.
+    with_worker
+        Keep a worker running beside the server. Without, start one by `escape-process worker`.
     prepare
         Called with the settings before the server listens: makes the served catalogue.
 
@@ -68,16 +75,13 @@ def serve(
     StorageError
         where another server uses the same data folder.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
-    logging.getLogger("escape_process").setLevel(logging.INFO)
-    # pygeoapi takes the keys of every JSON object for languages and warns of each one that is none
-    logging.getLogger("pygeoapi.l10n").setLevel(logging.ERROR)
-    bind = _load(config)["server"]["bind"]
+    configure_logging()
+    bind = load_config(config)["server"]["bind"]
     listener = _listen(host or str(bind["host"]), int(bind["port"]) if port is None else port)
     os.environ.setdefault("ESCAPE_URL", _address(listener))
     os.environ["PYGEOAPI_CONFIG"] = str(config.resolve())
-    document = _load(config)
-    settings = settings_of(get_manager(document))
+    document = load_config(config)
+    settings = get_manager(document).settings()
     lock = _claim(settings.data_dir)
     LOGGER.info("Configuration %s, data in %s", config, settings.data_dir)
     prepare(settings)
@@ -85,24 +89,9 @@ def serve(
     _write_openapi(config, settings.data_dir / "openapi.json")
     LOGGER.info("Serving at %s, listening on %s", document["server"]["url"], _address(listener))
     try:
-        _Server(listener.detach(), threads).run()
+        _Server(listener.detach(), threads, Keeper() if with_worker else None).run()
     finally:
         os.close(lock)
-
-
-def _load(config: Path) -> dict[str, Any]:
-    try:
-        with config.open(encoding="utf-8") as file:
-            document: dict[str, Any] = yaml_load(file)
-    except OSError as error:  # also pygeoapi's own error for a variable that is not set
-        raise InvalidInputError(
-            f"The configuration {config.name} cannot be read: {error.strerror or error}."
-        ) from error
-    except yaml.YAMLError as error:
-        raise InvalidInputError(f"The configuration {config.name} is not valid YAML: {error}.") from error
-    if not isinstance(document, dict) or "bind" not in (document.get("server") or {}):
-        raise InvalidInputError(f"The configuration {config.name} has no server.bind; is it pygeoapi's?")
-    return document
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -122,23 +111,29 @@ def _address(listener: socket.socket) -> str:
 
 
 def _claim(data_dir: Path) -> int:
-    """Lock the data folder while this server lives: a second server would fail the first one's jobs.
+    """Lock the data folder while this server lives: a second one's worker would use the same device.
 
-    The lock belongs to the open file, which web workers inherit, and goes with the last of them however they end.
+    The lock belongs to the open file, which web workers inherit, and goes with the last of them however they end; so
+    a killed server's successor waits a moment for them.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StorageError(f"The data folder {data_dir} cannot be written: {error.strerror}.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StorageError(
-            f"Another server uses the data folder {data_dir}: stop it, or set ESCAPE_DATA_DIR to another folder."
-        ) from error
-    return lock
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < end:
+                time.sleep(0.1)
+                continue
+            os.close(lock)
+            raise StorageError(
+                f"Another server uses the data folder {data_dir}: stop it, or set ESCAPE_DATA_DIR to another folder."
+            ) from error
+        return lock
 
 
 def _write_openapi(config: Path, path: Path) -> None:
@@ -150,13 +145,14 @@ def _write_openapi(config: Path, path: Path) -> None:
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A web worker that tells the running job of a stop at once, not after the answers under way."""
+    """A web worker that lets nobody wait for a job once it is told to stop, and that ends with its server."""
 
     manager: JobManager | None = None
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
         self.manager = self.app.manager
+        die_with_parent(self.ppid, signal.SIGTERM)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         if self.manager is not None:
@@ -170,13 +166,14 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn with one web process: jobs live in it."""
+    """gunicorn with one web process, and the worker's keeper beside it."""
 
     manager: JobManager | None = None
 
-    def __init__(self, listener: int, threads: int) -> None:
+    def __init__(self, listener: int, threads: int, keeper: Keeper | None) -> None:
         self._listener = listener
         self._threads = threads
+        self._keeper = keeper
         super().__init__()
 
     def load_config(self) -> None:
@@ -188,9 +185,18 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "timeout": 0,  # a synchronous execution may take minutes
             "graceful_timeout": GRACE,
             "loglevel": "warning",
-            "worker_exit": _end_jobs,
             "control_socket_disable": True,  # gunicorn 25.1 and later: no control file in the home folder
         }
+        if self._keeper is not None:
+            keeper = self._keeper
+
+            def begin(arbiter: Any) -> None:
+                keeper.start()
+
+            def end(arbiter: Any) -> None:
+                keeper.stop()
+
+            values |= {"when_ready": begin, "on_exit": end}
         for name, value in values.items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
@@ -198,12 +204,6 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> "WSGIApplication":
         application, self.manager = create_app()
         return application
-
-
-def _end_jobs(arbiter: Any, worker: _Worker) -> None:
-    if worker.manager is not None and not worker.manager.stop(seconds=2.0):
-        logging.shutdown()
-        os._exit(0)  # a job inside a long computation: its thread must not hold up the stop
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -240,7 +240,7 @@ def background(
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(2 * GRACE + 5)
+                process.wait(GRACE + STOP_SECONDS + 5)
             except subprocess.TimeoutExpired:
                 process.kill()
 

@@ -1,27 +1,32 @@
-"""Job records: one SQLite table.
+"""Job records: one table, in SQLite or PostgreSQL.
 
-A job only moves forward (accepted, running, then one of successful, failed, dismissed), and every move is one
-conditional UPDATE. So whoever comes late, such as a runner whose job was dismissed meanwhile, changes nothing.
+A job is accepted, then running, then one of successful, failed, dismissed; only a worker that stops or dies sends a
+running job back to accepted. Each claim gives the job a new attempt number, and every move is one conditional UPDATE
+on id, attempt and status. So whoever comes late, such as a child whose job was dismissed or given to another worker
+meanwhile, changes nothing.
 """
 
 import datetime as dt
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import sqlalchemy as sa
 from pygeoapi.process.base import JobNotFoundError
 
-from escape_process.errors import StorageError
+from escape_process.errors import QueueFullError
+from escape_process.jobs.database import Database
 
 Status = Literal["accepted", "running", "successful", "failed", "dismissed"]
 Response = Literal["raw", "document"]
 
+STATES: tuple[Status, ...] = get_args(Status)
 UNFINISHED = ("accepted", "running")
+RETRY_SECONDS = 30
+"""What a client whom the full queue turned away is told to wait."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Job:
     inputs: str
     """JSON, as the client sent it."""
     outputs: str
-    """JSON list of the output ids asked for; empty: all."""
+    """JSON object: output id asked for to its {"transmissionMode": "value" or "reference"}; empty: all by value."""
     response: Response
     """Form of the results that the client asked for."""
     status: Status
@@ -49,61 +54,105 @@ class Job:
     """Of a failed job: the status of its results."""
     code: str | None = None
     """Of a failed job: the exception code of its results."""
+    owner: str | None = None
+    """Subject of the client's token; None: nobody's in particular."""
+    subscriber: str | None = None
+    """JSON object of the addresses successUri, inProgressUri and failedUri to be told of the job."""
+    attempt: int = 0
+    """Counts the claims of the job: the fence against those who come late."""
+    lost: int = 0
+    """Attempts that ended without an outcome."""
+    runner: str | None = None
+    """The worker that runs it, see `processes.this_process`."""
+    beat: float | None = None
+    """When that worker last said that it lives, seconds since 1970."""
+    estimated_finish: str | None = None
+    """RFC 3339, from the progress so far."""
 
 
-_COLUMNS = [field.name for field in fields(Job)]
-_TABLE = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, process_id TEXT NOT NULL, inputs TEXT NOT NULL, outputs TEXT NOT NULL, response TEXT NOT NULL,
-    status TEXT NOT NULL, message TEXT NOT NULL, progress INTEGER NOT NULL, created TEXT NOT NULL,
-    updated TEXT NOT NULL, started TEXT, finished TEXT, http_status INTEGER, code TEXT
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list shows: those that meet every condition given."""
+
+    status: Sequence[str] | str | None = None
+    """One status or several."""
+    process_ids: Sequence[str] | None = None
+    datetime: tuple[dt.datetime | None, dt.datetime | None] | None = None
+    """Interval of the time of creation; None is open."""
+    min_duration: float | None = None
+    """Seconds from the start to the end, or to now; jobs that have not started have none."""
+    max_duration: float | None = None
+    owner: str | None = None
+
+
+_METADATA = sa.MetaData()
+_SQL_TYPES = {
+    "progress": sa.Integer,
+    "http_status": sa.Integer,
+    "attempt": sa.Integer,
+    "lost": sa.Integer,
+    "beat": sa.Float,
+}
+_NAMES = [field.name for field in fields(Job)]
+_JOBS = sa.Table(
+    "escape_jobs",
+    _METADATA,
+    *(sa.Column(name, _SQL_TYPES.get(name, sa.Text), primary_key=name == "id") for name in _NAMES),
+    sa.Column("began", sa.Float),  # `started` and `finished` as seconds since 1970: durations are compared in SQL
+    sa.Column("ended", sa.Float),
+    sa.Index("escape_jobs_created", "created", "id"),
+    sa.Index("escape_jobs_status", "status", "created", "id"),
+    sa.Index("escape_jobs_owner", "owner", "created"),
 )
-"""
+_FIELDS = [_JOBS.c[name] for name in _NAMES]
+
+
+def rfc3339(instant: dt.datetime) -> str:
+    """Return an instant as the records have it: UTC, of one length, so that text sorts as time."""
+    return instant.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def now() -> str:
     """Return the present as RFC 3339 text, UTC."""
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return rfc3339(dt.datetime.now(dt.UTC))
 
 
 class JobStore:
-    """The table of jobs. Safe to use from several threads."""
+    """The table of jobs. Safe to use from several threads and processes.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._open: sqlite3.Connection | None = None
+    Parameters
+    ----------
+    connection
+        A file, relative to `folder`, or the address of a PostgreSQL database.
+    """
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """One connection for all threads, opened by the first use: pygeoapi builds a manager just to list processes."""
-        with self._lock:
-            try:
-                if self._open is None:
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
-                    opened = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
-                    opened.row_factory = sqlite3.Row
-                    opened.execute("PRAGMA journal_mode=WAL")
-                    opened.execute("PRAGMA synchronous=NORMAL")
-                    opened.execute(_TABLE)
-                    opened.execute("CREATE INDEX IF NOT EXISTS jobs_created ON jobs (created)")
-                    self._open = opened
-                yield self._open
-            except (sqlite3.OperationalError, OSError) as error:
-                raise StorageError(f"Job records cannot be read or written on this server: {error}.") from error
+    def __init__(self, connection: str | Path, folder: Path = Path()) -> None:
+        self._database = Database(str(connection), folder, _METADATA)
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
+        """Close the database."""
+        self._database.close()
 
-    def add(self, job: Job) -> None:
-        """Add a new job."""
-        marks = ", ".join("?" * len(_COLUMNS))
-        with self._connection() as connection:
-            connection.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", list(asdict(job).values()))
+    def add(self, job: Job, most_waiting: int | None = None, most_of_owner: int | None = None) -> None:
+        """Add a new job.
+
+        Raises
+        ------
+        QueueFullError
+            where `most_waiting` jobs wait already, or `most_of_owner` of the job's owner are unfinished.
+        """
+        with self._database.writing(alone=True) as connection:
+            if most_waiting is not None and _count(connection, _JOBS.c.status == "accepted") >= most_waiting:
+                raise QueueFullError(
+                    f"The queue is full: {most_waiting} jobs wait already. Try again later.", RETRY_SECONDS
+                )
+            mine = (_JOBS.c.owner == job.owner, _JOBS.c.status.in_(UNFINISHED))
+            if None not in (most_of_owner, job.owner) and _count(connection, *mine) >= (most_of_owner or 0):
+                raise QueueFullError(
+                    f"You have {most_of_owner} unfinished jobs, the most allowed: wait for one or dismiss one.",
+                    RETRY_SECONDS,
+                )
+            connection.execute(sa.insert(_JOBS).values(**asdict(job)))
 
     def get(self, job_id: str) -> Job:
         """Return a job.
@@ -113,74 +162,177 @@ class JobStore:
         JobNotFoundError
             where no job has that id.
         """
-        with self._connection() as connection:
-            row = connection.execute("SELECT * FROM jobs WHERE id = ?", [job_id]).fetchone()
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(*_FIELDS).where(_JOBS.c.id == job_id)).mappings().first()
         if row is None:
             raise JobNotFoundError(f"There is no job {job_id}.")
         return Job(**row)
 
-    def page(self, limit: int, offset: int = 0, status: str | None = None) -> tuple[list[Job], int]:
+    def page(self, limit: int, offset: int = 0, filter: JobFilter | None = None) -> tuple[list[Job], int]:
         """Return jobs, newest first, and how many there are in all."""
-        where, values = ("", []) if status is None else (" WHERE status = ?", [status])
-        with self._connection() as connection:
-            rows = connection.execute(
-                f"SELECT * FROM jobs{where} ORDER BY created DESC, id LIMIT ? OFFSET ?", [*values, limit, offset]
-            ).fetchall()
-            count = connection.execute(f"SELECT count(*) FROM jobs{where}", values).fetchone()[0]
+        conditions = _conditions(filter or JobFilter())
+        query = sa.select(*_FIELDS).where(*conditions).order_by(_JOBS.c.created.desc(), _JOBS.c.id.desc())
+        with self._database.reading() as connection:
+            rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
+            count = _count(connection, *conditions)
         return [Job(**row) for row in rows], count
 
-    def remove(self, job_id: str) -> None:
-        """Forget a job."""
-        with self._connection() as connection:
-            connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs in each status."""
+        query = sa.select(_JOBS.c.status, sa.func.count()).group_by(_JOBS.c.status)
+        with self._database.reading() as connection:
+            found = {status: int(count) for status, count in connection.execute(query)}
+        return {status: found.get(status, 0) for status in STATES}
 
-    def begin(self, job_id: str) -> bool:
-        """Say that an accepted job runs; False where it was dismissed before its turn."""
-        return self._move(job_id, ("accepted",), status="running", message="Started.", started=now())
+    def unfinished_of(self, owner: str) -> int:
+        """Return how many unfinished jobs someone has."""
+        with self._database.reading() as connection:
+            return _count(connection, _JOBS.c.owner == owner, _JOBS.c.status.in_(UNFINISHED))
 
-    def report(self, job_id: str, progress: int, message: str) -> bool:
-        """Say how far a running job is."""
-        return self._move(job_id, ("running",), progress=progress, message=message)
+    def running(self) -> list[Job]:
+        """Return the jobs that run, or whose worker died."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(*_FIELDS).where(_JOBS.c.status == "running")).mappings().all()
+        return [Job(**row) for row in rows]
 
-    def succeed(self, job_id: str) -> bool:
+    def finished_before(self, instant: dt.datetime, limit: int = 100) -> list[str]:
+        """Return ids of jobs that were finished before an instant."""
+        query = sa.select(_JOBS.c.id).where(_JOBS.c.status.not_in(UNFINISHED), _JOBS.c.finished < rfc3339(instant))
+        with self._database.reading() as connection:
+            return list(connection.execute(query.limit(limit)).scalars())
+
+    def remove(self, job_id: str) -> bool:
+        """Forget a finished job; False where it is not finished or not there."""
+        query = sa.delete(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.status.not_in(UNFINISHED))
+        with self._database.writing() as connection:
+            return connection.execute(query).rowcount == 1
+
+    def claim(self, runner: str, process_ids: Sequence[str]) -> Job | None:
+        """Give the job that has waited longest to a worker; None where none of these processes waits."""
+        waiting = (
+            sa.select(_JOBS.c.id)
+            .where(_JOBS.c.status == "accepted", _JOBS.c.process_id.in_(process_ids))
+            .order_by(_JOBS.c.created, _JOBS.c.id)
+            .limit(1)
+        )
+        present = now()
+        changes = {
+            "status": "running",
+            "message": "Started.",
+            "attempt": _JOBS.c.attempt + 1,
+            "runner": runner,
+            "beat": time.time(),
+            "started": present,
+            "began": time.time(),
+            "updated": present,
+        }
+        with self._database.reading() as connection:  # an idle worker asks often: only look, which blocks nobody
+            if connection.execute(waiting).first() is None:
+                return None
+        first = waiting.with_for_update(skip_locked=True).scalar_subquery()
+        query = sa.update(_JOBS).where(_JOBS.c.id == first, _JOBS.c.status == "accepted")
+        with self._database.writing() as connection:
+            row = connection.execute(query.values(**changes).returning(*_FIELDS)).mappings().first()
+        return None if row is None else Job(**row)
+
+    def beat(self, runner: str) -> None:
+        """Say that a worker lives."""
+        query = sa.update(_JOBS).where(_JOBS.c.runner == runner, _JOBS.c.status == "running")
+        with self._database.writing() as connection:
+            connection.execute(query.values(beat=time.time()))
+
+    def is_running(self, job_id: str, attempt: int) -> bool:
+        """Whether that attempt is still the one that counts."""
+        query = sa.select(_JOBS.c.id).where(*_fence(job_id, attempt))
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def report(
+        self, job_id: str, attempt: int, progress: int, message: str, estimated_finish: str | None = None
+    ) -> bool:
+        """Say how far a running job is; False where that attempt does not count any more."""
+        changes = {"progress": progress, "message": message, "estimated_finish": estimated_finish}
+        return self._move(_fence(job_id, attempt), **changes)
+
+    def succeed(self, job_id: str, attempt: int) -> bool:
         """Say that a running job is done and its results are in place."""
-        return self._move(job_id, ("running",), status="successful", message="Done.", progress=100, finished=now())
+        return self._move(_fence(job_id, attempt), **_end("successful", "Done."), progress=100)
 
-    def fail(self, job_id: str, http_status: int, code: str, sentence: str) -> bool:
-        """Say why an unfinished job failed."""
+    def fail(self, job_id: str, attempt: int, http_status: int, code: str, sentence: str) -> bool:
+        """Say why a running job failed."""
+        return self._move(_fence(job_id, attempt), **_end("failed", sentence), http_status=http_status, code=code)
+
+    def requeue(self, job_id: str, attempt: int, reason: str, *, lost: bool) -> bool:
+        """Send a running job back to wait; `lost`: its attempt ended without an outcome and counts as one."""
         return self._move(
-            job_id,
-            UNFINISHED,
-            status="failed",
-            message=sentence,
-            finished=now(),
-            http_status=http_status,
-            code=code,
+            _fence(job_id, attempt),
+            status="accepted",
+            message=f"Waits to be run again: {reason}",
+            progress=0,
+            lost=_JOBS.c.lost + int(lost),
+            runner=None,
+            beat=None,
+            started=None,
+            began=None,
+            estimated_finish=None,
         )
 
     def dismiss(self, job_id: str) -> bool:
         """Say that a client does not want an unfinished job any more; False where it is already finished."""
-        return self._move(job_id, UNFINISHED, status="dismissed", message="Dismissed.", finished=now())
+        unfinished = (_JOBS.c.id == job_id, _JOBS.c.status.in_(UNFINISHED))
+        return self._move(unfinished, **_end("dismissed", "Dismissed."))
 
-    def unfinished(self) -> list[str]:
-        """Return the ids of all unfinished jobs."""
-        with self._connection() as connection:
-            rows = connection.execute(f"SELECT id FROM jobs WHERE status IN {UNFINISHED}").fetchall()
-        return [row["id"] for row in rows]
+    def _move(self, conditions: tuple[sa.ColumnElement[bool], ...], **changes: Any) -> bool:
+        with self._database.writing() as connection:
+            query = sa.update(_JOBS).where(*conditions).values(updated=now(), **changes)
+            return connection.execute(query).rowcount == 1
 
-    def _move(self, job_id: str, states: tuple[str, ...], **changes: Any) -> bool:
-        changes["updated"] = now()
-        assignments = ", ".join(f"{name} = ?" for name in changes)
-        marks = ", ".join("?" * len(states))
-        with self._connection() as connection:
-            cursor = connection.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND status IN ({marks})",
-                [*changes.values(), job_id, *states],
-            )
-            return cursor.rowcount == 1
+
+def _fence(job_id: str, attempt: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return _JOBS.c.id == job_id, _JOBS.c.attempt == attempt, _JOBS.c.status == "running"
+
+
+def _end(status: Status, message: str) -> dict[str, Any]:
+    return {
+        "status": status,
+        "message": message,
+        "finished": now(),
+        "ended": time.time(),
+        "estimated_finish": None,
+        "runner": None,
+        "beat": None,
+    }
+
+
+def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(_JOBS).where(*conditions)).scalar_one())
+
+
+def _conditions(filter: JobFilter) -> list[sa.ColumnElement[bool]]:
+    columns = _JOBS.c
+    conditions: list[sa.ColumnElement[bool]] = []
+    if filter.status is not None:
+        wanted = [filter.status] if isinstance(filter.status, str) else list(filter.status)
+        conditions.append(columns.status.in_(wanted))
+    if filter.process_ids is not None:
+        conditions.append(columns.process_id.in_(list(filter.process_ids)))
+    if filter.datetime is not None:
+        start, end = filter.datetime
+        conditions += [] if start is None else [columns.created >= rfc3339(start)]
+        conditions += [] if end is None else [columns.created <= rfc3339(end)]
+    duration = sa.func.coalesce(columns.ended, time.time()) - columns.began
+    conditions += [] if filter.min_duration is None else [duration >= filter.min_duration]
+    conditions += [] if filter.max_duration is None else [duration <= filter.max_duration]
+    if filter.owner is not None:
+        conditions.append(columns.owner == filter.owner)
+    return conditions
 
 
 def outputs_of(job: Job) -> list[str]:
     """Return the output ids asked for; empty: all."""
-    names: list[str] = json.loads(job.outputs)
-    return names
+    return list(json.loads(job.outputs))
+
+
+def outputs_by_mode(job: Job) -> dict[str, str]:
+    """Return the output ids asked for with their transmission modes; empty: all by value."""
+    return {name: wish["transmissionMode"] for name, wish in json.loads(job.outputs).items()}

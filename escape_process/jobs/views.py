@@ -7,19 +7,26 @@ failure status 400 and fall over a body that is no object. Lists and pages in HT
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pygeoapi.api.processes as stock_processes
 from flask import Flask, Response, request
+from pygeoapi.process.base import JobNotFoundError
 from pygeoapi.util import JobStatus, RequestedProcessExecutionMode
-from werkzeug.http import parse_dict_header
 
+from escape_process.jobs import descriptions, parameters
+from escape_process.jobs.answers import Output, results_response, value_response
+from escape_process.jobs.auth import may_see, owner
+from escape_process.jobs.descriptions import link
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.problems import Problem, json_response, problem_response
-from escape_process.jobs.store import Job, outputs_of
+from escape_process.jobs.status import status_info
+from escape_process.jobs.store import STATES, UNFINISHED, Job, JobFilter
+from escape_process.request import parse_interval
 
-_REL = "http://www.opengis.net/def/rel/ogc/1.0/"
-_PROCESSES_CONFORMANCE = "http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/"
 MOST_JOBS = 1000
+LONGEST_DURATION = 10**9
+"""Seconds; bounds minDuration and maxDuration."""
 
 View = Callable[..., Any]
 
@@ -27,145 +34,186 @@ View = Callable[..., Any]
 class JobViews:
     """The view functions that take the place of pygeoapi's."""
 
-    def __init__(self, manager: JobManager, base_url: str, stock: dict[str, View]) -> None:
+    def __init__(self, manager: JobManager, base_url: str, stock: dict[str, View], config: dict[str, Any]) -> None:
         self._manager = manager
         self._url = base_url
         self._stock = stock
+        self._config = config
 
     @classmethod
     def install(cls, app: Flask, manager: JobManager, base_url: str) -> None:
-        """Replace pygeoapi's view functions in its application, and say what conforms."""
-        views = cls(manager, base_url, dict(app.view_functions))
+        """Replace pygeoapi's view functions in its application, add our own, and say what conforms."""
+        from pygeoapi.flask_app import api_ as stock_api  # noqa: PLC0415  # reads the configuration when imported
+
+        for process_id in manager.processes:  # pygeoapi's pages look for templates there
+            stock_api.config["resources"].setdefault(process_id, {"type": "process", "processor": {}})
+        views = cls(manager, base_url, dict(app.view_functions), stock_api.config)
         app.view_functions.update(
             {
                 "pygeoapi.landing_page": views.landing_page,
+                "pygeoapi.conformance": views.conformance,
                 "pygeoapi.get_processes": views.processes,
                 "pygeoapi.execute_process_jobs": views.execute,
                 "pygeoapi.get_jobs": views.jobs,
                 "pygeoapi.get_job_result": views.results,
             }
         )
-        classes = stock_processes.CONFORMANCE_CLASSES
-        classes[:] = [name for name in classes if not name.endswith("/callback")]
-        classes.append(f"{_PROCESSES_CONFORMANCE}dismiss")
+        app.add_url_rule("/jobs/<job_id>/results/<output>", "job_result_value", views.result_value)
+        app.add_url_rule("/jobs/<job_id>/logs", "job_log", views.log)
+        stock_processes.CONFORMANCE_CLASSES[:] = descriptions.CONFORMANCE_CLASSES
 
     def landing_page(self) -> Any:
-        """Add the links to the STAC catalogue to pygeoapi's landing page."""
-        response = self._stock["pygeoapi.landing_page"]()
-        if not response.headers.get("Content-Type", "").startswith("application/json"):
-            return response
-        page = json.loads(response.get_data())
-        page["links"] += [
-            {
-                "rel": "related",
-                "type": "application/json",
-                "title": "STAC API: search scenes and results",
-                "href": f"{self._url}/stac-api",
-            },
-            {
-                "rel": "related",
-                "type": "application/json",
-                "title": "STAC catalogue of scenes and results",
-                "href": f"{self._url}/catalog/catalog.json",
-            },
-        ]
-        return json_response(page)
+        """Answer the landing page."""
+        if parameters.wants_html():
+            return self._stock["pygeoapi.landing_page"]()
+        return json_response(descriptions.landing_page(self._config["metadata"]["identification"], self._url))
+
+    def conformance(self) -> Any:
+        """Answer the conformance classes."""
+        if parameters.wants_html():
+            return self._stock["pygeoapi.conformance"]()
+        return json_response({"conformsTo": descriptions.conformance(self._config)})
 
     def processes(self, process_id: str | None = None) -> Any:
         """List processes or describe one."""
         if process_id is not None:
             self._check_process(process_id)
-        return self._stock["pygeoapi.get_processes"](process_id)
+        limit, offset = _page()  # before pygeoapi's page would complain of them in its own way
+        if parameters.wants_html():
+            return self._stock["pygeoapi.get_processes"](process_id)
+        if process_id is not None:
+            processor = self._manager.get_processor(process_id)
+            return json_response(descriptions.description(processor.metadata, self._url))
+        known = list(self._manager.processes)
+        shown = [self._manager.get_processor(name).metadata for name in known[offset : offset + limit]]
+        return json_response(
+            {
+                "processes": [descriptions.summary(metadata, self._url) for metadata in shown],
+                "links": _page_links(f"{self._url}/processes", limit, offset, len(known)),
+            }
+        )
 
     def execute(self, process_id: str) -> Response:
-        """Execute a process: 200 with results, or 201 with the status of a job."""
+        """Execute a process: 200 or 204 with results, or 201 with the status of a job."""
         self._check_process(process_id)
-        body = _body()
+        body = parameters.body()
+        mode, wait = parameters.preferences()
         job_id, _, _, status, headers = self._manager.execute_process(
             process_id,
             body.get("inputs", {}),
-            execution_mode=_execution_mode(),
+            execution_mode=self._execution_mode(process_id, mode),
             requested_outputs=body.get("outputs"),
             subscriber=body.get("subscriber"),
             requested_response=body.get("response", "raw"),
+            owner=owner(),
+            wait=wait,
         )
         job = self._manager.store.get(job_id)
         if status == JobStatus.accepted:
-            response = json_response(self._status(job), 201)
+            response = json_response(status_info(job, self._url), 201)
             response.headers["Location"] = f"{self._url}/jobs/{job_id}"
         else:
             response = self._results(job)
-            response.headers["Link"] = f'<{self._url}/jobs/{job_id}>; rel="monitor"'
+            response.headers.add("Link", f"<{self._url}/jobs/{job_id}>; rel=monitor")
         response.headers.update(headers)
         return response
 
     def jobs(self, job_id: str | None = None) -> Any:
         """List jobs; show or dismiss one."""
-        if request.method == "DELETE" and job_id is not None:
-            job = self._manager.dismiss(job_id)
-            links = [{"rel": "up", "type": "application/json", "title": "Jobs", "href": f"{self._url}/jobs"}]
-            return json_response({**self._status(job), "status": "dismissed", "message": "Dismissed.", "links": links})
-        if _wants_html():
-            return self._stock["pygeoapi.get_jobs"](job_id)
         if job_id is not None:
-            return json_response(self._status(self._manager.store.get(job_id)))
-        limit = _whole_number("limit", 10, 1, MOST_JOBS)
-        offset = _whole_number("offset", 0, 0, 2**31)
-        jobs, count = self._manager.store.page(limit, offset)
-        links = [_link("self", f"{self._url}/jobs?limit={limit}&offset={offset}", "This list")]
-        if offset + limit < count:
-            links.append(_link("next", f"{self._url}/jobs?limit={limit}&offset={offset + limit}", "Older jobs"))
-        if offset > 0:
-            links.append(_link("prev", f"{self._url}/jobs?limit={limit}&offset={max(0, offset - limit)}", "Newer jobs"))
-        return json_response({"jobs": [self._status(job) for job in jobs], "links": links, "numberMatched": count})
+            job = self._job(job_id)
+            if request.method == "DELETE":
+                self._manager.dismiss(job_id)
+                return json_response(status_info(job, self._url, dismissed=True))
+        answer = self._job_list() if job_id is None else json_response(status_info(job, self._url))
+        if parameters.wants_html() and owner() is None:  # pygeoapi's pages know no owners
+            return self._stock["pygeoapi.get_jobs"](job_id)
+        return answer
 
     def results(self, job_id: str) -> Response:
         """Answer the results of a job in the form that was asked for when it was executed."""
-        return self._results(self._manager.store.get(job_id))
+        return self._results(self._job(job_id))
+
+    def result_value(self, job_id: str, output: str) -> Response:
+        """Answer the bare value of one output: what a reference leads to."""
+        outputs = {one.name: one for one in self._outputs(self._job(job_id))}
+        if output not in outputs:
+            known = ", ".join(outputs)
+            raise Problem(404, "NoSuchOutput", f"Job {job_id} has no output {output!r}; it has {known}.")
+        return value_response(outputs[output])
+
+    def log(self, job_id: str) -> Response:
+        """Answer what happened to a job, a line an event."""
+        return Response(self._manager.log_of(self._job(job_id)), content_type="text/plain; charset=utf-8")
+
+    def _job(self, job_id: str) -> Job:
+        """Return a job of this client; another's is as little there as none."""
+        job = self._manager.store.get(job_id)
+        if not may_see(job):
+            raise JobNotFoundError(f"There is no job {job_id}.")
+        return job
+
+    def _job_list(self) -> Response:
+        limit, offset = _page()
+        parameters.words("type", ["process"])  # there are no others
+        wanted = JobFilter(
+            status=parameters.words("status", STATES) or None,
+            process_ids=parameters.words("processID") or None,
+            datetime=_interval(),
+            min_duration=parameters.optional_whole_number("minDuration", 0, LONGEST_DURATION),
+            max_duration=parameters.optional_whole_number("maxDuration", 0, LONGEST_DURATION),
+            owner=owner(),
+        )
+        jobs, count = self._manager.store.page(limit, offset, wanted)
+        return json_response(
+            {
+                "jobs": [status_info(job, self._url) for job in jobs],
+                "links": _page_links(f"{self._url}/jobs", limit, offset, count),
+                "numberMatched": count,
+                "numberReturned": len(jobs),
+            }
+        )
 
     def _results(self, job: Job) -> Response:
-        if job.status in ("accepted", "running"):
+        if job.status == "failed":
+            return problem_response(job.http_status or 500, job.code or "NoApplicableCode", job.message)
+        return results_response(job, self._outputs(job))
+
+    def _outputs(self, job: Job) -> list[Output]:
+        """Return the outputs of a successful job that were asked for."""
+        if job.status in UNFINISHED:
             raise Problem(404, "ResultNotReady", f"Job {job.id} is {job.status}: its results are not ready yet.")
         if job.status == "dismissed":
             raise Problem(410, "JobDismissed", f"Job {job.id} was dismissed: it has no results.")
         if job.status == "failed":
-            return problem_response(job.http_status or 500, job.code or "NoApplicableCode", job.message)
+            raise Problem(job.http_status or 500, job.code or "NoApplicableCode", job.message)
         values = self._manager.results(job)
-        wanted = outputs_of(job)
-        if job.response == "raw" and len(wanted) == 1:
-            return json_response(values[wanted[0]], media_type=self._media_type(job.process_id, wanted[0]))
-        return json_response(values)
+        modes = {name: wish["transmissionMode"] for name, wish in json.loads(job.outputs).items()}
+        schemas = self._schemas(job.process_id)
+        return [
+            Output(
+                name,
+                values[name],
+                schemas.get(name, {}),
+                f"{self._url}/jobs/{job.id}/results/{name}",
+                by_reference=modes.get(name) == "reference",
+            )
+            for name in modes or values
+            if name in values
+        ]
 
-    def _media_type(self, process_id: str, output: str) -> str:
-        """Media type of a bare value: the output's own unless the client takes nothing but plain JSON."""
-        schema = self._manager.get_processor(process_id).metadata["outputs"][output]["schema"]
-        own = schema.get("contentMediaType", "application/json")
-        if not request.accept_mimetypes:
-            return str(own)
-        return request.accept_mimetypes.best_match([own, "application/json"]) or str(own)
+    def _schemas(self, process_id: str) -> dict[str, Any]:
+        if process_id not in self._manager.processes:
+            return {}  # configured no more
+        outputs = self._manager.get_processor(process_id).metadata["outputs"]
+        return {name: output["schema"] for name, output in outputs.items()}
 
-    def _status(self, job: Job) -> dict[str, Any]:
-        """Return a job as OGC's statusInfo; what is not known yet is left out."""
-        url = f"{self._url}/jobs/{job.id}"
-        links = [_link("self", url, "This job"), _link("monitor", url, "Status of this job")]
-        if job.status == "successful":
-            links.append(_link(f"{_REL}results", f"{url}/results", "Results of this job"))
-        if job.status == "failed":
-            links.append(_link(f"{_REL}exceptions", f"{url}/results", "Why this job failed"))
-        info = {
-            "processID": job.process_id,
-            "type": "process",
-            "jobID": job.id,
-            "status": job.status,
-            "message": job.message,
-            "progress": job.progress,
-            "created": job.created,
-            "started": job.started,
-            "finished": job.finished,
-            "updated": job.updated,
-            "links": links,
-        }
-        return {name: value for name, value in info.items() if value is not None}
+    def _execution_mode(
+        self, process_id: str, preferred: RequestedProcessExecutionMode | None
+    ) -> RequestedProcessExecutionMode | None:
+        """Return how to execute: as preferred, unless the process offers jobs only."""
+        options = self._manager.get_processor(process_id).metadata.get("jobControlOptions", ["sync-execute"])
+        return preferred if "sync-execute" in options else RequestedProcessExecutionMode.respond_async
 
     def _check_process(self, process_id: str) -> None:
         known = self._manager.processes
@@ -173,48 +221,32 @@ class JobViews:
             raise Problem(404, "NoSuchProcess", f"There is no process {process_id!r}; there is {', '.join(known)}.")
 
 
-def _link(rel: str, href: str, title: str) -> dict[str, str]:
-    return {"rel": rel, "type": "application/json", "title": title, "href": href}
-
-
-def _body() -> dict[str, Any]:
-    """Return the execute request, which must be a JSON object."""
-    data = request.get_data()
-    if not data:
-        raise Problem(400, "MissingParameterValue", 'The request has no body: send JSON such as {"inputs": {...}}.')
-    try:
-        body = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "InvalidParameterValue", "The request's body is not valid JSON.") from error
-    if not isinstance(body, dict):
-        raise Problem(400, "InvalidParameterValue", 'The request\'s body must be a JSON object: {"inputs": {...}}.')
-    return body
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)  # NaN and Infinity are not JSON
-
-
-def _execution_mode() -> RequestedProcessExecutionMode | None:
-    """Read the Prefer headers (RFC 7240): `respond-async` among any others means a job; else wait for the results."""
-    preferences = parse_dict_header(",".join(request.headers.getlist("Prefer")))
-    asked = any(name.split(";")[0].strip().lower() == "respond-async" for name in preferences)
-    return RequestedProcessExecutionMode.respond_async if asked else None
-
-
-def _wants_html() -> bool:
-    wish = request.args.get("f")
-    if wish not in (None, "json", "html"):
-        raise Problem(400, "InvalidParameterValue", f"Parameter f = {wish!r}: must be json or html.")
-    if wish is not None:
-        return wish == "html"
-    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
-
-
-def _whole_number(name: str, default: int, least: int, most: int) -> int:
-    text = request.args.get(name)
+def _interval() -> Any:
+    text = request.args.get("datetime")
     if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise Problem(400, "InvalidParameterValue", f"Parameter {name} = {text!r}: must be from {least} to {most}.")
-    return int(text)
+        return None
+    try:
+        return parse_interval(text)
+    except ValueError as error:
+        raise Problem(400, "InvalidParameterValue", f"Parameter datetime: {error}.") from error
+
+
+def _page() -> tuple[int, int]:
+    return parameters.whole_number("limit", 10, 1, MOST_JOBS), parameters.whole_number("offset", 0, 0, 2**31)
+
+
+def _page_links(address: str, limit: int, offset: int, count: int) -> list[dict[str, str]]:
+    """Return the links of one page of a list, each with the request's own filters."""
+    arguments = request.args.items(multi=True)
+    filters = [(name, value) for name, value in arguments if name not in ("limit", "offset", "f")]
+
+    def page(rel: str, start: int, title: str) -> dict[str, str]:
+        return link(rel, f"{address}?{urlencode([*filters, ('limit', limit), ('offset', start)])}", title)
+
+    links = [page("self", offset, "This list")]
+    links.append(link("alternate", f"{address}?f=html", "This list as HTML", "text/html"))
+    if offset + limit < count:
+        links.append(page("next", offset + limit, "Next page"))
+    if offset > 0:
+        links.append(page("prev", max(0, offset - limit), "Previous page"))
+    return links

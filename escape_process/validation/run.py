@@ -74,7 +74,7 @@ def validate(
         where a file of a result cannot be read.
     """
     _check(window, time_window_hours, depth, flags, bootstrap)
-    settings = settings or Settings()
+    settings = (settings or Settings()).allowing(str(estimates))  # named by whoever runs this, not by a client
     name, reference_name = file_name(str(estimates)), file_name(str(reference))
     if str(estimates).lower().endswith(".csv") and not is_remote(str(estimates)):
         guessed = read_estimates(Path(estimates))

@@ -1,7 +1,5 @@
 """Jobs over HTTP: status, progress, lists, dismissal, order, and what a stop or crash of the server leaves."""
 
-import os
-import signal
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +49,7 @@ def test_one_job_runs_at_a_time_in_order_of_arrival(client: httpx.Client) -> Non
 def test_concurrent_requests_get_their_own_answers(url: str) -> None:
     def ask(seed: int) -> int:
         with httpx.Client(base_url=url, timeout=30) as client:
-            answer = execute(client, {"ids": ["x"], "seed": seed})
+            answer = execute(client, {"ids": ["x"], "seed": seed}, response="document")
             return int(answer.json()["report"]["seed"])
 
     with ThreadPoolExecutor(6) as pool:
@@ -96,7 +94,7 @@ def test_a_running_job_is_dismissed(client: httpx.Client, folder: Path) -> None:
     assert execute(client, {"ids": ["x"]}).status_code == 200  # the slot is free
     assert client.get(location).json()["status"] == "dismissed"
     assert client.get(f"{location}/results").status_code == 410
-    assert not list((folder / "data" / "jobs").glob(f"{location.rsplit('/')[-1]}*"))
+    assert not list((folder / "data" / "jobs").glob(f"{location.rsplit('/')[-1]}.*.json"))
     assert client.delete(location).status_code == 200
     assert client.get(location).status_code == 404
 
@@ -126,7 +124,7 @@ def test_a_client_that_waits_learns_of_the_dismissal(client: httpx.Client, url: 
 def test_a_finished_job_is_removed(client: httpx.Client, folder: Path) -> None:
     answer = execute(client, {"ids": ["x"]}, ASYNC)
     job = finished(client, answer)["jobID"]
-    file = folder / "data" / "jobs" / f"{job}.json"
+    file = folder / "data" / "jobs" / f"{job}.1.json"
     assert file.exists()
     assert client.delete(f"/jobs/{job}").json()["status"] == "dismissed"
     assert not file.exists()
@@ -137,7 +135,7 @@ def test_a_finished_job_is_removed(client: httpx.Client, folder: Path) -> None:
 
 def test_results_removed_by_hand(client: httpx.Client, folder: Path) -> None:
     job = finished(client, execute(client, {"ids": ["x"]}, ASYNC))["jobID"]
-    (folder / "data" / "jobs" / f"{job}.json").unlink()
+    (folder / "data" / "jobs" / f"{job}.1.json").unlink()
     assert client.get(f"/jobs/{job}/results").status_code == 410
     assert client.delete(f"/jobs/{job}").status_code == 200
 
@@ -145,44 +143,22 @@ def test_results_removed_by_hand(client: httpx.Client, folder: Path) -> None:
 def statuses(folder: Path) -> dict[str, str]:
     """Read the jobs of a stopped server."""
     with closing(sqlite3.connect(folder / "data" / "jobs.sqlite")) as connection:
-        return dict(connection.execute("SELECT id, status FROM jobs").fetchall())
+        return dict(connection.execute("SELECT id, status FROM escape_jobs").fetchall())
 
 
-def test_a_stop_ends_jobs_as_failed(tmp_path: Path, start: Start) -> None:
+def test_a_stop_sends_jobs_back_to_wait(tmp_path: Path, start: Start) -> None:
     with start(tmp_path) as url, httpx.Client(base_url=url) as client:
-        running = execute(client, {"ids": ["x-slow-600"]}, ASYNC).json()["jobID"]
-        waiting = execute(client, {"ids": ["x"]}, ASYNC).json()["jobID"]
-        time.sleep(0.3)
-        client.close()
-    assert statuses(tmp_path) == {running: "failed", waiting: "failed"}
+        running = execute(client, {"ids": ["x-slow-2"]}, ASYNC)
+        waiting = execute(client, {"ids": ["x"]}, ASYNC)
+        while client.get(running.headers["Location"]).json()["status"] != "running":
+            time.sleep(0.1)
+    ids = {answer.json()["jobID"] for answer in (running, waiting)}
+    assert statuses(tmp_path) == dict.fromkeys(ids, "accepted")
     with start(tmp_path) as url, httpx.Client(base_url=url) as client:
-        for job in (running, waiting):
-            status = client.get(f"/jobs/{job}").json()
-            assert status["status"] == "failed"
-            assert "server was stopped" in status["message"]
-            assert client.get(f"/jobs/{job}/results").status_code == 503
-        assert execute(client, {"ids": ["x"]}).status_code == 200
-
-
-def test_a_computation_that_does_not_listen_cannot_hold_up_a_stop(tmp_path: Path, start: Start) -> None:
-    with start(tmp_path) as url, httpx.Client(base_url=url) as client:
-        job = execute(client, {"ids": ["deaf"]}, ASYNC).json()["jobID"]
-        time.sleep(0.3)
-        client.close()
-    assert statuses(tmp_path) == {job: "failed"}  # told by the server itself, not killed before it could
-
-
-def test_a_crash_of_the_web_process_fails_its_jobs(tmp_path: Path, start: Start) -> None:
-    with start(tmp_path) as url, httpx.Client(base_url=url) as client:
-        worker = execute(client, {"ids": ["x"]}).json()["report"]["process"]
-        location = execute(client, {"ids": ["x-slow-600"]}, ASYNC).headers["Location"]
-        time.sleep(0.3)
-        os.kill(worker, signal.SIGKILL)
-        client.close()
-        with httpx.Client(base_url=url, timeout=20) as other:  # gunicorn starts another web process
-            job = other.get(location).json()
-            assert job["status"] == "failed"
-            assert execute(other, {"ids": ["x"]}).json()["report"]["process"] != worker
+        for job in ids:
+            while (status := client.get(f"/jobs/{job}").json())["status"] in ("accepted", "running"):
+                time.sleep(0.1)
+            assert status["status"] == "successful"
 
 
 def test_two_servers_cannot_share_a_data_folder(tmp_path: Path, start: Start) -> None:

@@ -1,0 +1,145 @@
+"""A host on loopback that must not be reached and counts who comes by; servers with settings of a test's own."""
+
+import http.server
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from serving import PROCESS, ROOT
+
+from escape_process import guard, remote
+from escape_process.jobs.serve import background
+
+
+class Canary(http.server.ThreadingHTTPServer):
+    """Answers everything, and counts it."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Handler)
+        self.hits: list[str] = []
+        self.redirects: dict[str, str] = {}
+        self.bodies: dict[str, bytes] = {}
+        self.port = self.server_address[1]
+        self.url = f"http://{host}:{self.port}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Canary
+
+    def do_GET(self) -> None:
+        self.server.hits.append(self.path)
+        target = self.server.redirects.get(self.path)
+        self.send_response(200 if target is None else 302)
+        if target is not None:
+            self.send_header("Location", target)
+        body = self.server.bodies.get(self.path, b"{}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _serve(host: Canary) -> Iterator[Canary]:
+    thread = threading.Thread(target=host.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield host
+    remote.close_client()
+    host.shutdown()
+    thread.join()
+    host.server_close()
+
+
+@pytest.fixture
+def canary() -> Iterator[Canary]:
+    """Give a host on loopback."""
+    yield from _serve(Canary())
+
+
+@pytest.fixture
+def other() -> Iterator[Canary]:
+    """Give another host on loopback, for redirects."""
+    yield from _serve(Canary())
+
+
+class Names(dict[str, list[list[str]]]):
+    """Addresses by host name: one list for each question, the last one for ever."""
+
+    def resolve(self, host: str, port: int) -> list[str]:
+        if host not in self:
+            return _RESOLVE(host, port)
+        answers = self[host]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+_RESOLVE = guard.resolve
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Give host names whose addresses the test decides."""
+    known = Names()
+    monkeypatch.setattr(guard, "resolve", known.resolve)
+    return known
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+
+
+Serve = Callable[..., AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def serve_with() -> Serve:
+    """Return a function that serves a process that needs no scenes, from a folder, with further settings."""
+
+    @contextmanager
+    def serve(folder: Path, environment: Mapping[str, str] | None = None, **settings: Any) -> Iterator[str]:
+        config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
+        processor = config["resources"][PROCESS]["processor"]
+        processor["name"] = "stand_in.StandIn"
+        catalogs = {"sample": str(ROOT / "catalog" / "samples" / "collection.json")}
+        processor["settings"].update({"catalog_seed": None, "catalogs": catalogs, **settings})
+        path = folder / "config.yml"
+        path.write_text(yaml.safe_dump(config))
+        search = os.pathsep.join([str(ROOT / "tests" / "server"), os.environ.get("PYTHONPATH", "")])
+        variables = {"ESCAPE_DATA_DIR": "data", "PYTHONPATH": search, **(environment or {})}
+        with (folder / "server.log").open("ab") as log, background(path, environment=variables, log=log) as url:
+            yield url
+
+    return serve
+
+
+def execute(client: httpx.Client, *ids: str, **headers: str) -> httpx.Response:
+    """Ask for a job."""
+    body = {"inputs": {"ids": list(ids)}, "response": "document"}
+    prefer = {"Prefer": "respond-async", **headers}
+    return client.post(f"/processes/{PROCESS}/execution", json=body, headers=prefer)
+
+
+def finished(client: httpx.Client, job: str, seconds: float = 30) -> dict[str, Any]:
+    """Wait for a job and return its status."""
+    end = time.monotonic() + seconds
+    status: dict[str, Any] = {}
+    while time.monotonic() < end:
+        status = client.get(f"/jobs/{job}").json()
+        if status["status"] not in ("accepted", "running"):
+            return status
+        time.sleep(0.05)
+    raise TimeoutError(status)

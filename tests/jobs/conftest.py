@@ -1,0 +1,219 @@
+"""Queues of both databases, a configuration with a process that ticks, and the processes of a running server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from escape_process.jobs.serve import GRACE, free_port, wait_ready
+from escape_process.jobs.store import JobStore
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
+TERMINAL = ("successful", "failed", "dismissed")
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a PostgreSQL server on loopback as a user without rights; give the address of a database."""
+    if not (POSTGRESQL / "initdb").exists():
+        pytest.skip(f"no PostgreSQL server is installed in {POSTGRESQL}")
+    pytest.importorskip("pg8000", reason="the extra postgresql is not installed", exc_type=ImportError)
+    as_user: list[str] = []
+    folder = tmp_path_factory.mktemp("postgresql")
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        os.chown(folder, 65534, 65534)
+        for parent in folder.parents:
+            if parent.owner() == "root" and parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
+                parent.chmod(parent.stat().st_mode | 0o011)
+    data, port = folder / "data", free_port()
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+    init = [*as_user, str(POSTGRESQL / "initdb"), "-D", str(data), "-U", "escape", "-A", "trust", "--no-sync"]
+    subprocess.run(init, check=True, **quiet)
+    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", str(data)]
+    with subprocess.Popen([*as_user, str(POSTGRESQL / "postgres"), "-D", str(data), *options], **quiet) as server:
+        try:
+            wait_for(lambda: _listens(port), 20)
+            yield f"postgresql://escape@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGQUIT)
+
+
+@pytest.fixture
+def own_database(postgresql: str) -> str:
+    """Return the address of a database that no other test's worker looks at."""
+    engine = sa.create_engine(postgresql.replace("://", "+pg8000://"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text("CREATE DATABASE own"))
+    engine.dispose()
+    return f"{postgresql.rpartition('/')[0]}/own"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the connection of an empty queue in each kind of database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "jobs.sqlite")
+    url: str = request.getfixturevalue("postgresql")
+    engine = sa.create_engine(url.replace("://", "+pg8000://"))
+    with engine.begin() as database:
+        database.execute(sa.text("DROP TABLE IF EXISTS escape_jobs, escape_workers"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def store(connection: str) -> Iterator[JobStore]:
+    """Return an empty store."""
+    store = JobStore(connection)
+    yield store
+    store.close()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until something is true and return it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise TimeoutError(f"not so within {seconds:g} s: {condition}")
+
+
+def write_config(folder: Path, connection: str | None = None, **manager: Any) -> Path:
+    """Write the repository's configuration with the ticking process in place of the retrieval."""
+    config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
+    settings = {"data_dir": "data", "catalog_seed": None, "allowed_hosts": ["127.0.0.1"]}
+    config["resources"] = {
+        name: {"type": "process", "processor": {"name": f"ticking.{kind}", "settings": settings}}
+        for name, kind in (("ticking", "Ticking"), ("light-ticking", "LightTicking"))
+    }
+    config["server"]["manager"] |= {"connection": connection or "data/jobs.sqlite", "output_dir": "data/jobs"} | manager
+    path = folder / "config.yml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+class Service:
+    """A server with its worker, as processes; a client of it."""
+
+    def __init__(self, folder: Path, config: Path, options: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = os.environ | {
+            "ESCAPE_URL": self.url,
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        }
+        self._program = [sys.executable, "-m", "escape_process.cli"]
+        self._config = ["--config", str(config)]
+        self._options = options
+        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self.seen: set[psutil.Process] = set()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self.server = self.run("serve", "--port", str(self.port), *self._options)
+        wait_ready(self.url, self.server, 60)
+
+    def run(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start one of our commands."""
+        command, *rest = arguments
+        with (self.folder / "server.log").open("ab") as log:
+            return subprocess.Popen(
+                [*self._program, command, *self._config, *rest], env=self.environment, stdout=log, stderr=log
+            )
+
+    def processes(self, word: str = "") -> list[psutil.Process]:
+        """Return the server's descendants whose command holds a word; remember all for `orphans`."""
+        try:
+            found = psutil.Process(self.server.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        self.seen |= set(found)
+        return [one for one in found if word in _command(one)]
+
+    def worker(self) -> psutil.Process:
+        """Return the worker."""
+        (worker,) = wait_for(lambda: self.processes("escape_process.jobs.worker"))
+        return worker
+
+    def orphans(self) -> list[str]:
+        """Return what still runs of the processes seen."""
+        return [_command(one) for one in self.seen if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+    def execute(self, inputs: dict[str, Any], *, process: str = "ticking", **body: Any) -> str:
+        """Make a job; return its id."""
+        answer = self.client.post(
+            f"/processes/{process}/execution",
+            json={"inputs": inputs, "response": "document", **body},
+            headers={"Prefer": "respond-async"},
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["jobID"])
+
+    def status(self, job: str) -> dict[str, Any]:
+        """Return a job's status."""
+        answer = self.client.get(f"/jobs/{job}")
+        return dict(answer.json()) if answer.status_code == 200 else {"status": "gone"}
+
+    def finished(self, job: str, seconds: float = 120.0) -> dict[str, Any]:
+        """Wait for the end of a job."""
+        return dict(wait_for(lambda: (status := self.status(job))["status"] in TERMINAL and status, seconds))
+
+    def ticks(self, name: str) -> list[int]:
+        """Return the process ids that wrote the ticks of a job so far."""
+        path = self.folder / f"{name}.ticks"
+        return [int(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def stop(self) -> None:
+        """Stop it as an operator does."""
+        self.processes()
+        if self.server.poll() is None:
+            self.server.send_signal(signal.SIGTERM)
+        self.server.wait(GRACE + 10)
+
+    def unfinished_files(self) -> list[str]:
+        """Return names of half-written files."""
+        return [path.name for path in (self.folder / "data").rglob("*") if path.suffix == ".part"]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+@contextmanager
+def running(
+    folder: Path, connection: str | None = None, options: Sequence[str] = (), **manager: Any
+) -> Iterator[Service]:
+    """Run a service in a folder; at the end nothing of it is left."""
+    service = Service(folder, write_config(folder, connection, **manager), options)
+    service.start()
+    try:
+        with service.client:
+            yield service
+    finally:
+        service.stop()
+    wait_for(lambda: not service.orphans(), 10)
