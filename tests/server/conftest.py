@@ -108,7 +108,7 @@ def execute(
     return client.post(f"/processes/{PROCESS}/execution", json=body, headers=headers)
 
 
-def finished(client: httpx.Client, accepted: httpx.Response, seconds: float = 20) -> dict[str, Any]:
+def finished(client: httpx.Client, accepted: httpx.Response, seconds: float = 60) -> dict[str, Any]:
     """Wait for a job and return its status."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
