@@ -38,8 +38,12 @@ def test_progress_is_true_and_never_falls(client: httpx.Client) -> None:
 
 
 def test_one_job_runs_at_a_time_in_order_of_arrival(client: httpx.Client) -> None:
-    first = execute(client, {"ids": ["x-slow-0.6"]}, ASYNC)
+    first = execute(client, {"ids": ["x-slow-2"]}, ASYNC)
     second = execute(client, {"ids": ["x-slow-0.1"]}, ASYNC)
+    while client.get(first.headers["Location"]).json()["status"] == "accepted":
+        time.sleep(0.05)
+    assert client.get(second.headers["Location"]).json()["status"] == "accepted"
+    assert client.get(first.headers["Location"]).json()["status"] == "running"
     assert finished(client, first)["finished"] <= finished(client, second)["started"]
 
 
