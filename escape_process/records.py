@@ -14,6 +14,9 @@ FloatArray = NDArray[np.floating[Any]]
 Convention = Literal["sigma0", "gamma0", "beta0"]
 Encoding = Literal["dn", "amplitude", "linear", "db"]
 
+Family = Literal["ceos", "covariance", "nisar"]
+"""Products that are no plain rasters: JAXA CEOS, C3/T3 matrices, NISAR HDF5. One module of `readers` reads each."""
+
 POLARIZATIONS = ("HH", "HV", "VV")
 """Order of the polarization axis of `Observables`; HV is the mean power of HV and VH."""
 
@@ -58,6 +61,17 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a raster lies inside a product that is no plain raster."""
+
+    family: Family
+    layer: str
+    """What of the product: "HH", "HV", "VH", "VV", "local_incidence_angle", "mask"."""
+    files: Mapping[str, str]
+    """Hrefs of all the item's assets by key: a product's image is of no use without its leader."""
+
+
+@dataclass(frozen=True)
 class Band:
     """One single-polarization raster of a scene and what its metadata says of its values."""
 
@@ -77,6 +91,8 @@ class Band:
     offset: float = 0.0
     nodata: float | None = None
     """Declared in the item; the file's own nodata counts too."""
+    source: Source | None = None
+    """None: a GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,8 @@ class Angle:
     constant_deg: float | None = None
     local: bool = True
     """False: relative to the ellipsoid; sigma0 is then that of flat ground."""
+    source: Source | None = None
+    """None: a GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +122,8 @@ class Mask:
     invalid: frozenset[int] = frozenset()
     layover_shadow: frozenset[int] = frozenset()
     water: frozenset[int] = frozenset()
+    source: Source | None = None
+    """None: a GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +167,27 @@ class OpenedScene(Scene):
     """Grid of the rasters."""
     encoding_assumed: bool
     """True where a band's encoding was inferred from its pixels."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a product that a user holds says of itself: what a STAC item of it is made of."""
+
+    id: str
+    start: datetime | None
+    """Start of acquisition, or the only time known; None: nothing tells."""
+    end: datetime | None
+    grid: Grid
+    """Grid of the layers as a reader yields them."""
+    geometry: Mapping[str, Any]
+    """Footprint of the data, GeoJSON in CRS84."""
+    assets: Mapping[str, Mapping[str, Any]]
+    """STAC assets by key, hrefs as given, `bands` named by layer; `escape:family` where a reader other than the
+    GeoTIFF one is needed. Size and checksum are added by whoever writes the item."""
+    properties: Mapping[str, Any]
+    """STAC properties other than times and `proj:*`: `sar:*`, `sat:*`, `view:*`, platform, product:type."""
+    warnings: tuple[str, ...] = ()
+    """What was assumed or is missing, one sentence each."""
 
 
 @dataclass(frozen=True)

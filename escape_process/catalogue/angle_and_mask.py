@@ -35,6 +35,7 @@ _ALOS2_MASK = {"invalid": frozenset({0, 5}), "layover_shadow": frozenset({2, 3})
 """MSK of level 2.2: 0 no data, 1 valid, 2 layover, 3 shadow, 4 ocean, 5 invalid."""
 _MOSAIC_MASK = {"invalid": frozenset({0}), "layover_shadow": frozenset({100, 150}), "water": frozenset({50})}
 """Mask of JAXA's mosaics: 0 no data, 50 water, 100 layover, 150 shadow, 255 land."""
+_UNTOLD_MASK = {"invalid": frozenset({0}), "layover_shadow": frozenset[int](), "water": frozenset[int]()}
 _MEANINGS = (
     ("layover_shadow", re.compile(r"layover|shadow|foreshort", re.IGNORECASE)),
     ("water", re.compile(r"water|ocean|\bsea\b|\blakes?\b", re.IGNORECASE)),
@@ -57,7 +58,8 @@ def find_angle(
                 warnings.append(
                     f"Asset {asset.key} does not say which incidence angle it holds; taken as the local one."
                 )
-            return Angle(asset.key, asset.href, band.index, _degrees_per_unit(band), local=local), warnings
+            scale, source = _degrees_per_unit(band), asset.source_of(band)
+            return Angle(asset.key, asset.href, asset.index_of(band), scale, local=local, source=source), warnings
     angle = as_number(properties.get("view:incidence_angle"))
     if angle is not None and 0 < angle < 90:
         return Angle("view:incidence_angle", constant_deg=angle, local=False), []
@@ -110,15 +112,28 @@ def find_mask(assets: tuple[Asset, ...], names: str) -> tuple[Mask | None, list[
         Platform, instruments and id of the item: they tell the product family where the mask declares no classes.
     """
     for asset, band in _named(assets, _MASK, "data-mask"):
+        warnings = []
         declared = _declared_meaning(band)
         if declared is not None:
-            return Mask(asset.key, asset.href, band.index, **declared), []
-        if PALSAR_MOSAIC.search(file_name(asset.href)) or re.search("mosaic", names, re.IGNORECASE):
-            return Mask(asset.key, asset.href, band.index, **_MOSAIC_MASK), []
-        if re.search(r"alos-?2|palsar-?2|daichi-?2", names, re.IGNORECASE):
-            return Mask(asset.key, asset.href, band.index, **_ALOS2_MASK), []
-        warning = f"Mask {asset.key} does not tell what its values mean; 0 is read as no data and all others as valid."
-        return Mask(asset.key, asset.href, band.index, invalid=frozenset({0})), [warning]
+            meaning = declared
+        elif PALSAR_MOSAIC.search(file_name(asset.href)) or re.search("mosaic", names, re.IGNORECASE):
+            meaning = _MOSAIC_MASK
+        elif re.search(r"alos-?2|palsar-?2|daichi-?2", names, re.IGNORECASE):
+            meaning = _ALOS2_MASK
+        else:
+            meaning = _UNTOLD_MASK
+            warnings.append(
+                f"Mask {asset.key} does not tell what its values mean; 0 is read as no data and all others as valid."
+            )
+        return Mask(
+            asset.key,
+            asset.href,
+            asset.index_of(band),
+            invalid=meaning["invalid"],
+            layover_shadow=meaning["layover_shadow"],
+            water=meaning["water"],
+            source=asset.source_of(band),
+        ), warnings
     return None, []
 
 

@@ -9,10 +9,14 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 from urllib.parse import unquote, urljoin, urlsplit
 
 from escape_process.hrefs import file_name, is_remote
+from escape_process.records import Family, Source
+
+FAMILY_FIELD = "escape:family"
+"""On an asset of a product that is no plain raster: which reader it needs; its bands are named by layer."""
 
 _POLARIZATION = re.compile(r"(?:^|[_.\-\s])(HH|HV|VH|VV)(?=[_.\-\s]|$)", re.IGNORECASE)
 _NOT_RASTERS = re.compile(r"json|xml|text|pdf|html|png|jpe?g|hdf|netcdf|zip|kml|zarr", re.IGNORECASE)
@@ -66,10 +70,28 @@ class Asset:
     fields: Mapping[str, Any]
     bands: tuple[AssetBand, ...]
     """At least one."""
+    siblings: Mapping[str, str]
+    """Hrefs of all assets of the item by key."""
+
+    @property
+    def family(self) -> Family | None:
+        """The family of products whose reader the asset needs; None: it is a GeoTIFF or nothing that is read."""
+        said = self.fields.get(FAMILY_FIELD)
+        return cast(Family, said) if said in get_args(Family) else None
+
+    def source_of(self, band: AssetBand) -> Source | None:
+        """Return where a band lies inside a product; None for a GeoTIFF."""
+        return None if self.family is None else Source(self.family, band.name, self.siblings)
+
+    def index_of(self, band: AssetBand) -> int:
+        """Return the number of a band in what a reader opens: a layer of a product is opened by itself."""
+        return band.index if self.family is None else 1
 
     @property
     def is_raster(self) -> bool:
-        """False where media type or suffix show something that is no GeoTIFF."""
+        """False where media type or suffix show something that no reader reads."""
+        if self.family is not None:
+            return True
         if self.media_type:
             return "tif" in self.media_type or _NOT_RASTERS.search(self.media_type) is None
         suffix = posixpath.splitext(file_name(self.href))[1]
@@ -104,22 +126,26 @@ class Asset:
 def assets_of(item: Mapping[str, Any], href: str) -> tuple[Asset, ...]:
     """Return an item's assets with their hrefs resolved against the item's."""
     properties = as_mapping(item.get("properties"))
+    said = {str(key): as_mapping(raw) for key, raw in as_mapping(item.get("assets")).items()}
+    hrefs = {
+        key: resolve(fields["href"], href)
+        for key, fields in said.items()
+        if isinstance(fields.get("href"), str) and fields["href"]
+    }
     assets = []
-    for key, raw in as_mapping(item.get("assets")).items():
-        fields = as_mapping(raw)
-        target = fields.get("href")
-        if not isinstance(target, str) or not target:
-            continue
+    for key, target in hrefs.items():
+        fields = said[key]
         roles = {text.strip().lower() for name in ("roles", "role") for text in as_texts(fields.get(name))}
         media_type = fields.get("type")
         assets.append(
             Asset(
-                str(key),
-                resolve(target, href),
+                key,
+                target,
                 frozenset(roles),
                 media_type.lower() if isinstance(media_type, str) else "",
                 fields,
                 _bands_of(fields, properties),
+                hrefs,
             )
         )
     return tuple(assets)

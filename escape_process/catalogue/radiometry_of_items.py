@@ -43,13 +43,14 @@ def band_record(asset: Asset, band: AssetBand, convention: Convention) -> Band:
     return Band(
         key=asset.key,
         href=asset.href,
-        index=band.index,
+        index=asset.index_of(band),
         convention=convention,
         encoding=encoding_of(asset, band),
         calibration_factor_db=calibration_factor_of(band),
         scale=1.0 if scale is None else scale,
         offset=band.number("raster:offset", "offset") or 0.0,
         nodata=nodata_of(band),
+        source=asset.source_of(band),
     )
 
 

@@ -220,8 +220,9 @@ def _band_records(
 ) -> dict[str, Band]:
     records = {}
     for name, (asset, band) in chosen.items():
-        kinds = product_types(item, asset)
-        if "complex" in (kind := band.text("data_type").lower()) or kind.startswith(("cint", "cfloat")):
+        kinds = product_types(item, asset) if asset.family is None else []  # a family's reader detects power itself
+        kind = band.text("data_type").lower() if asset.family is None else ""
+        if "complex" in kind or kind.startswith(("cint", "cfloat")):
             raise _RefusedError(f"Asset {asset.key} is complex ({kind}): give detected rasters (power or amplitude).")
         if kinds and kinds[0] in ("SLC", "SSC", "L1.1"):
             raise _RefusedError(f"It is a single-look complex product ({kinds[0]}): give detected, geocoded rasters.")

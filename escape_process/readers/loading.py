@@ -9,18 +9,17 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio import DatasetReader
 from rasterio.errors import RasterioIOError
 from rasterio.warp import Resampling, reproject, transform, transform_bounds
 from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
-from escape_process.hrefs import open_raster
 from escape_process.layers import FLAG
 from escape_process.physics.radiometry import linear_from_db
 from escape_process.readers.decode import decode_power, sigma0_from
+from escape_process.readers.rasters import Raster, open_layer
 from escape_process.readers.stacks import looks_of_cells
-from escape_process.records import POLARIZATIONS, Grid, Observables, OpenedScene, Pass, Stack, Window
+from escape_process.records import POLARIZATIONS, Angle, Band, Grid, Mask, Observables, OpenedScene, Pass, Stack, Window
 from escape_process.settings import Settings
 
 LEAST_VALID_SHARE = 0.5
@@ -38,7 +37,7 @@ class StackReader:
     def __init__(self, stack: Stack, settings: Settings) -> None:
         self.stack = stack
         self._settings = settings
-        self._open: dict[str, DatasetReader] = {}
+        self._open: dict[tuple[str | None, str | None], Raster] = {}
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -94,9 +93,9 @@ class StackReader:
         powers: dict[str, Float32] = {}
         for polarization, band in scene.bands.items():
             power = decode_power(
-                self._read(scene, band.key, band.href, band.index, source),
+                self._read(scene, band, source),
                 band,
-                self._nodata(band.href, band.index),
+                self._nodata(band),
             )
             powers[polarization] = sigma0_from(power, band.convention, angle)
         cross = [powers.pop(name) for name in ("HV", "VH") if name in powers]
@@ -123,12 +122,12 @@ class StackReader:
             return np.full((source.height, source.width), math.radians(scene.angle.constant_deg), dtype=np.float32)
         if scene.angle.href is None:
             raise SceneError(f"{scene.id} has no incidence angle.")
-        values = self._read(scene, scene.angle.key, scene.angle.href, scene.angle.index, source)
+        values = self._read(scene, scene.angle, source)
         scale = scene.angle.scale
         if scale is None:
             scale = 0.01 if np.issubdtype(values.dtype, np.integer) and values.max(initial=0) > 100 else 1.0
         degrees = values.astype(np.float32) * np.float32(scale)
-        nodata = self._nodata(scene.angle.href, scene.angle.index)
+        nodata = self._nodata(scene.angle)
         with np.errstate(invalid="ignore"):
             valid = (degrees > 0) & (degrees < 90)
         if nodata is not None and np.isfinite(nodata):
@@ -142,27 +141,28 @@ class StackReader:
         mask = scene.mask
         if mask is None:
             return np.zeros((source.height, source.width), dtype=bool), None, None
-        values = self._read(scene, mask.key, mask.href, mask.index, source)
+        values = self._read(scene, mask, source)
         layover = np.isin(values, list(mask.layover_shadow))
         water = np.isin(values, list(mask.water))
         return np.isin(values, list(mask.invalid)) | layover | water, layover, water
 
-    def _read(self, scene: OpenedScene, key: str, href: str, index: int, source: RasterWindow) -> NDArray[np.generic]:
+    def _read(self, scene: OpenedScene, place: Band | Angle | Mask, source: RasterWindow) -> NDArray[np.generic]:
         try:
-            values: NDArray[np.generic] = self._raster(href).read(index, window=source)
+            values: NDArray[np.generic] = self._raster(place).read(place.index, window=source)
         except RasterioIOError as error:
             raise SceneError(
-                f"Asset {key} of {scene.id} cannot be read to its end: the file is damaged or cut short."
+                f"Asset {place.key} of {scene.id} cannot be read to its end: the file is damaged or cut short."
             ) from error
         return values
 
-    def _raster(self, href: str) -> DatasetReader:
-        if href not in self._open:
-            self._open[href] = self._resources.enter_context(open_raster(href, self._settings))
-        return self._open[href]
+    def _raster(self, place: Band | Angle | Mask) -> Raster:
+        layer = (place.href, None if place.source is None else place.source.layer)
+        if layer not in self._open:
+            self._open[layer] = self._resources.enter_context(open_layer(place, self._settings))
+        return self._open[layer]
 
-    def _nodata(self, href: str, index: int) -> float | None:
-        value = self._raster(href).nodatavals[index - 1]
+    def _nodata(self, place: Band | Angle | Mask) -> float | None:
+        value = self._raster(place).nodatavals[place.index - 1]
         return None if value is None else float(value)
 
 

@@ -5,12 +5,11 @@ from dataclasses import fields, replace
 
 import numpy as np
 from pyproj import CRS
-from rasterio import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
-from escape_process.hrefs import open_raster
 from escape_process.readers.decode import decode_power, infer_encoding, measure_looks
+from escape_process.readers.rasters import Raster, open_layer
 from escape_process.records import Band, Grid, OpenedScene, Scene
 from escape_process.settings import Settings
 
@@ -38,7 +37,7 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
     bands: dict[str, Band] = {}
     looks: list[float] = []
     for polarization, band in scene.bands.items():
-        with open_raster(band.href, settings) as raster:
+        with open_layer(band, settings) as raster:
             found = _grid_of(raster, scene, band.key)
             if grid is None:
                 grid, reference = found, band.key
@@ -57,7 +56,7 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
         raise SceneError(f"{scene.id} has no bands.")
     for extra in (scene.angle, scene.mask):
         if extra is not None and extra.href is not None:
-            with open_raster(extra.href, settings) as raster:
+            with open_layer(extra, settings) as raster:
                 _check_agreement(_grid_of(raster, scene, extra.key), grid, scene, extra.key, reference)
     warnings = list(scene.warnings)
     assumed = [band.key for polarization, band in bands.items() if scene.bands[polarization].encoding is None]
@@ -90,7 +89,7 @@ def pixel_size(grid: Grid) -> tuple[float, float]:
     return width * degree * math.cos(math.radians((south + north) / 2)), height * degree
 
 
-def _grid_of(raster: DatasetReader, scene: Scene, key: str) -> Grid:
+def _grid_of(raster: Raster, scene: Scene, key: str) -> Grid:
     if raster.crs is None:
         raise SceneError(f"Asset {key} of {scene.id} has no CRS; georeference it first.")
     transform = raster.transform
@@ -117,6 +116,6 @@ def _check_agreement(found: Grid, grid: Grid, scene: Scene, key: str, reference:
         )
 
 
-def _central(raster: DatasetReader) -> RasterWindow:
+def _central(raster: Raster) -> RasterWindow:
     height, width = min(raster.height, PROBE_EDGE), min(raster.width, PROBE_EDGE)
     return RasterWindow((raster.width - width) // 2, (raster.height - height) // 2, width, height)
