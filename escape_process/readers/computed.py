@@ -1,0 +1,141 @@
+"""Rasters that a product family computes by window, and what the descriptions of such products share."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyproj
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj.exceptions import CRSError
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.warp import transform_geom
+from rasterio.windows import Window as RasterWindow
+
+from escape_process.errors import SceneError
+from escape_process.records import Grid
+
+LONGEST_EDGE = 200_000
+"""Most pixels along one side of a raster: more than any swath has, and no product of two overflows."""
+
+
+@dataclass(frozen=True)
+class ComputedRaster:
+    """One layer of a product: a `Raster` whose windows are computed when they are read."""
+
+    grid: Grid
+    compute: Callable[[RasterWindow], NDArray[Any]]
+    """Of a window inside the grid, (height, width)."""
+    nodata: float | None = math.nan
+
+    @property
+    def crs(self) -> CRS:
+        """Reference system of the grid."""
+        return CRS.from_user_input(self.grid.crs)
+
+    @property
+    def transform(self) -> Affine:
+        """Pixel to CRS coordinates."""
+        return self.grid.transform
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.grid.width
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.grid.height
+
+    @property
+    def count(self) -> int:
+        """One: each layer is a raster of its own."""
+        return 1
+
+    @property
+    def nodatavals(self) -> tuple[float | None, ...]:
+        """The nodata value of the one band."""
+        return (self.nodata,)
+
+    def read(self, index: int, /, *, window: RasterWindow) -> NDArray[Any]:
+        """Compute a window that lies inside the raster; `index` is 1."""
+        row, column, height, width = (
+            int(value) for value in (window.row_off, window.col_off, window.height, window.width)
+        )
+        inside = 0 <= row <= row + height <= self.height and 0 <= column <= column + width <= self.width
+        if index != 1 or not inside:
+            raise ValueError(f"band {index}, window {window}: not inside a raster of {self.height} x {self.width}")
+        return self.compute(RasterWindow(column, row, width, height))
+
+
+def check_edges(rows: int, columns: int, name: str) -> None:
+    """Refuse a size that no scene has, before anything of it is allocated.
+
+    Raises
+    ------
+    SceneError
+        naming the product and the size.
+    """
+    if not (0 < rows <= LONGEST_EDGE and 0 < columns <= LONGEST_EDGE):
+        raise SceneError(
+            f"{name} says that it has {rows} x {columns} pixels: a raster has 1 to {LONGEST_EDGE} along each side."
+        )
+
+
+def crs_of(text: str, name: str) -> str:
+    """Return a reference system, given as a code or as WKT, as an authority code where it has one.
+
+    Raises
+    ------
+    SceneError
+        where it is none.
+    """
+    try:
+        found = pyproj.CRS.from_user_input(text)
+        authority = found.to_authority(min_confidence=90)
+        code = ":".join(authority) if authority else found.to_wkt()
+        CRS.from_user_input(code)
+    except (CRSError, RasterioError, ValueError) as error:
+        raise SceneError(f"The reference system that {name} states is not known: georeference it anew.") from error
+    return code
+
+
+def footprint_of(grid: Grid, name: str) -> Mapping[str, Any]:
+    """Return the outline of a grid, GeoJSON in CRS84, cut at the antimeridian.
+
+    Raises
+    ------
+    SceneError
+        where the grid does not lie on the Earth.
+    """
+    rows, columns = grid.height, grid.width
+    steps = [step / 16 for step in range(16)]
+    ring = [(columns * step, 0.0) for step in steps] + [(float(columns), rows * step) for step in steps]
+    ring += [(columns * (1 - step), float(rows)) for step in steps] + [(0.0, rows * (1 - step)) for step in steps]
+    outline = [grid.transform @ corner for corner in [*ring, ring[0]]]
+    polygon = {"type": "Polygon", "coordinates": [outline]}
+    try:
+        found: Mapping[str, Any] = transform_geom(
+            CRS.from_user_input(grid.crs), CRS.from_user_input("OGC:CRS84"), polygon, antimeridian_cutting=True
+        )
+        parts = [found["coordinates"]] if found["type"] == "Polygon" else found["coordinates"]
+        on_earth = all(
+            abs(longitude) <= 180.0 + 1e-9 and abs(latitude) <= 90.0 + 1e-9
+            for part in parts
+            for edge in part
+            for longitude, latitude, *_ in edge
+        )
+    except (RasterioError, ValueError, TypeError, KeyError) as error:
+        raise SceneError(f"{name} does not lie on the Earth: its corner coordinates are wrong.") from error
+    if not on_earth or not parts:
+        raise SceneError(f"{name} does not lie on the Earth: its corner coordinates are wrong.")
+    return found
+
+
+def id_from(text: str) -> str:
+    """Return a text as an item id: letters, digits, hyphens, underscores and dots, no dot first."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-").lstrip(".") or "product"
