@@ -60,10 +60,11 @@ def needed(matrix: Matrix, layer: str) -> tuple[str, ...]:
     return ("T33",) if layer == "HV" else ("T11", "T22", "T12_real")
 
 
-def describe(hrefs: Sequence[str], settings: Settings) -> Description:
+def describe(hrefs: Sequence[str], settings: Settings, dem: str | None = None) -> Description:
     """Describe the product that some files make: a folder of a matrix, or a GeoTIFF of its bands.
 
-    Nothing in such a product tells its time, its band, its convention or its angles: those are left to the caller.
+    A terrain model is of no use here: the product is on a map grid. Nothing in it tells its time, its band, its
+    convention or its angles: those are left to the caller.
 
     Raises
     ------

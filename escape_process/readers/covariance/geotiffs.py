@@ -58,7 +58,7 @@ def open_bands(href: str, matrix: Matrix, names: Sequence[str], settings: Settin
     warnings: tuple[str, ...] = ()
     if not any(stated) and raster.count == len(BAND_ORDER[matrix]):
         stated = list(BAND_ORDER[matrix])
-        warnings = (f"The bands of {label} have no names: taken as {', '.join(stated)}.",)
+        warnings = (f"The bands of {label} have no names: taken as {', '.join(BAND_ORDER[matrix])}.",)
     letters = {name[0] for name in stated if name}
     if letters - {matrix[0]} or any("4" in name for name in stated if name):
         raise SceneError(f"{label} is named as {matrix}, but its bands are {', '.join(str(name) for name in stated)}.")
