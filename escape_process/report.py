@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from escape_process import __version__
-from escape_process.records import Found, OpenedScene, Pass, Product, Refusal, Stack
+from escape_process.catalogue.items import MARKS
+from escape_process.records import Found, OpenedScene, Pass, Product, Refusal, Scene, Stack
 
 
 def tell_scenes(found: Found, stacks: Sequence[Stack]) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def _tell_scene(scene: OpenedScene) -> dict[str, Any]:
         "frequency": scene.frequency,
         "convention": scene.bands["HH"].convention,
         "warnings": list(scene.warnings),
+        **{name.removeprefix("escape:"): True for name in MARKS if _is_marked(scene, name)},
     }
 
 
@@ -62,6 +64,10 @@ def tell_reused(items: Sequence[Mapping[str, Any]], results_dir: Path) -> dict[s
 
 
 def title_of(one: Pass) -> str:
-    """Return the title of a pass's pictures; it says where the scenes were simulated."""
-    simulated = any(scene.item.get("properties", {}).get("escape:simulated") for scene in one.scenes)
-    return f"{one.scenes[0].id}, {one.datetime:%Y-%m-%d %H:%M} UTC{' (simulated)' if simulated else ''}"
+    """Return the title of a pass's pictures; it says where scenes are simulated or only test a format."""
+    marks = ", ".join(word for name, (word, _) in MARKS.items() if any(_is_marked(scene, name) for scene in one.scenes))
+    return f"{one.scenes[0].id}, {one.datetime:%Y-%m-%d %H:%M} UTC{f' ({marks})' if marks else ''}"
+
+
+def _is_marked(scene: Scene, name: str) -> bool:
+    return bool((scene.item.get("properties") or {}).get(name))

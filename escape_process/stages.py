@@ -111,6 +111,8 @@ def fingerprint(scene: OpenedScene) -> str:
         "noise_floor_db": dict(scene.noise_floor_db),
         "grid": [scene.grid.crs, list(scene.grid.transform)[:6], scene.grid.shape],
     }
+    if scene.item.get("properties", {}).get("escape:format_test"):
+        content["format_test"] = True  # a result says so: one made before it was marked is not reused
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

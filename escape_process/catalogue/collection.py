@@ -17,7 +17,7 @@ LICENSE_FILE = "LICENSE.txt"
 LICENSE_TEXT = """\
 The results in this collection are derived from the scenes that the derived_from links of each item name. The terms of
 those scenes' providers apply to what is derived from them. Results whose title says "simulated" come from simulated
-scenes and are bound by no provider's terms.
+scenes and are bound by no provider's terms. Those whose title says "format test" only show that a format is read.
 """
 
 _EXTENSION = "https://stac-extensions.github.io/{}/schema.json"

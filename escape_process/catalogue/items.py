@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,15 @@ from escape_process.settings import Settings
 __all__ = ["bbox_of", "iso", "result_item", "results_collection"]
 
 _METRES_PER_DEGREE = 111_320.0
+
+MARKS: Mapping[str, tuple[str, str]] = {
+    "escape:simulated": ("simulated", "The source is simulated: this is no observation of real ground."),
+    "escape:format_test": (
+        "format test",
+        "The source only shows that its format is read: these figures are no observation of soil moisture.",
+    ),
+}
+"""Properties of a source that its result keeps: the words of the title, and the sentence of the description."""
 
 
 def _is_text(value: Any) -> bool:
@@ -85,10 +94,10 @@ def result_item(
     created
         When the files were made.
     """
-    simulated = _is_simulated(pass_)
+    marks = [mark for mark in MARKS if any(bool(_properties(scene).get(mark)) for scene in pass_.scenes)]
     properties = {
         **_times(pass_, created),
-        **_words(pass_, simulated),
+        **_words(pass_, marks),
         **_copied(pass_),
         **_projection(product.grid),
         **_processing(pass_, request, settings, report, created),
@@ -103,8 +112,7 @@ def result_item(
     angle = (product.assets["incidence_angle"].statistics or {}).get("mean")
     if angle is not None:
         properties["view:incidence_angle"] = round(angle, 3)
-    if simulated:
-        properties["escape:simulated"] = True
+    properties.update(dict.fromkeys(marks, True))
     assets = {layer.name: _raster_asset(layer, product.assets[layer.name], product.grid) for layer in LAYERS}
     assets["thumbnail"] = _file_asset(THUMBNAIL, product.assets["thumbnail"])
     assets["report"] = _file_asset(REPORT, product.assets["report"])
@@ -160,10 +168,6 @@ def _extensions_of(properties: Mapping[str, Any]) -> list[str]:
     return [address for prefix, address in EXTENSIONS.items() if prefix in used]
 
 
-def _is_simulated(pass_: Pass) -> bool:
-    return any(bool(_properties(scene).get("escape:simulated")) for scene in pass_.scenes)
-
-
 def _properties(scene: Scene) -> Mapping[str, Any]:
     properties: Mapping[str, Any] = scene.item.get("properties") or {}
     return properties
@@ -189,17 +193,16 @@ def _instant(value: Any, otherwise: datetime) -> datetime:
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
-def _words(pass_: Pass, simulated: bool) -> dict[str, str]:
+def _words(pass_: Pass, marks: Sequence[str]) -> dict[str, str]:
     day = f"{pass_.datetime:%Y-%m-%d}"
     scenes = ", ".join(scene.id for scene in pass_.scenes)
-    title = f"Soil moisture and surface roughness, {day}" + (" (simulated)" if simulated else "")
+    words = ", ".join(MARKS[mark][0] for mark in marks)
+    title = f"Soil moisture and surface roughness, {day}" + (f" ({words})" if words else "")
     description = (
         f"Volumetric soil moisture and effective surface roughness with their 1-sigma uncertainty, from the"
         f" full-polarimetric L-band scene{'s' if len(pass_.scenes) > 1 else ''} {scenes}."
     )
-    if simulated:
-        description += " The source is simulated: this is no observation of real ground."
-    return {"title": title, "description": description}
+    return {"title": title, "description": " ".join([description, *(MARKS[mark][1] for mark in marks)])}
 
 
 def _copied(pass_: Pass) -> dict[str, Any]:

@@ -36,6 +36,8 @@ _VEIL = (0.80, 0.80, 0.80)
 _STRIPE = (0.35, 0.35, 0.35)
 _STRIPE_PERIOD = 9
 """Pixels of the picture from one stripe over flagged ground to the next."""
+_LABELS = {"simulated": "SIMULATED DATA", "format test": "FORMAT TEST"}
+"""By what the title says."""
 _UNITS = {"m3 m-3": "m³ m⁻³"}
 _METRES_PER_DEGREE = 111_320.0
 
@@ -45,7 +47,7 @@ class Caption:
     """What the picture says besides its maps."""
 
     title: str
-    """Scene and date; a title with "simulated" in it puts a label on the map."""
+    """Scene and date; a title with "simulated" or "format test" in it puts a label on the map."""
     valid_share: float
     unflagged_share: float
     """Of the valid pixels."""
@@ -86,8 +88,9 @@ def draw_quicklook(folder: Path, caption: Caption, path: Path) -> None:
         _draw_colour_bar(figure, panel, layer, colours, highest)
     panels[0].set_ylabel(axis.labels[1])
     _draw_scale(panels[0], axis)
-    if "simulated" in caption.title.lower():
-        _label_simulated(panels[0])
+    labels = [label for word, label in _LABELS.items() if word in caption.title.lower()]
+    if labels:
+        _label(panels[0], "\n".join(labels))
     _annotate(figure, caption)
     figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
 
@@ -179,9 +182,9 @@ def _draw_scale(panel: Axes, axis: _Axis) -> None:
     panel.add_artist(scale)
 
 
-def _label_simulated(panel: Axes) -> None:
+def _label(panel: Axes, text: str) -> None:
     box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "#b00020", "alpha": 0.92}
-    panel.text(0.98, 0.98, "SIMULATED DATA", transform=panel.transAxes, ha="right", va="top", color="#b00020", bbox=box)
+    panel.text(0.98, 0.98, text, transform=panel.transAxes, ha="right", va="top", color="#b00020", bbox=box)
 
 
 def _annotate(figure: Figure, caption: Caption) -> None:

@@ -45,6 +45,8 @@ class ResultItem:
     bbox: tuple[float, ...] | None
     hrefs: Mapping[str, str]
     """Absolute, by asset key."""
+    format_test: bool = False
+    """Whether its source only shows that a format is read: such a result is not scored."""
 
 
 def find_result_items(source: str, settings: Settings) -> list[ResultItem]:
@@ -73,7 +75,10 @@ def find_result_items(source: str, settings: Settings) -> list[ResultItem]:
         ) from error
     if not found:
         raise InvalidInputError(f"{name} holds no result: none of its {len(items)} STAC items has an asset {REQUIRED}.")
-    return found
+    measured = [result for result in found if not result.format_test]
+    if not measured:
+        raise InvalidInputError(f"{name} holds results of format tests only: their figures are no measurements.")
+    return measured
 
 
 def _is_folder(source: str) -> bool:
@@ -135,7 +140,8 @@ def _result(item: pystac.Item) -> ResultItem:
         name: item.assets[name].get_absolute_href() or item.assets[name].href for name in COLUMNS if name in item.assets
     }
     made = str(item.properties.get("created") or item.properties.get("updated") or "")
-    return ResultItem(item.id, moment, made, tuple(item.bbox) if item.bbox else None, hrefs)
+    marked = bool(item.properties.get("escape:format_test"))
+    return ResultItem(item.id, moment, made, tuple(item.bbox) if item.bbox else None, hrefs, marked)
 
 
 def reach_of(item: ResultItem) -> Callable[[float, float], bool]:

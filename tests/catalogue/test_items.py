@@ -203,6 +203,17 @@ def test_simulated_sources_make_simulated_results() -> None:
     assert "simulated" not in json.dumps(real).lower()
 
 
+def test_format_tests_make_results_that_say_so() -> None:
+    item = with_scene(**{"escape:format_test": True})
+    assert item["properties"]["escape:format_test"] is True
+    assert item["properties"]["title"].endswith("(format test)")
+    assert "no observation of soil moisture" in item["properties"]["description"]
+    assert "escape:simulated" not in item["properties"]
+    assert "format" not in json.dumps(with_scene(**{"escape:format_test": False})["properties"]["title"])
+    both = with_scene(**{"escape:format_test": True, "escape:simulated": True})
+    assert both["properties"]["title"].endswith("(simulated, format test)")
+
+
 def test_nothing_in_it_is_nan(product: Product) -> None:
     assert json.loads(json.dumps(item_of(product), allow_nan=False)) == item_of(product)
     json.dumps(item_of(unwritten(statistics={"valid_percent": 0.0})), allow_nan=False)

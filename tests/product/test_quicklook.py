@@ -34,12 +34,13 @@ def test_it_is_a_picture_1200_pixels_wide(folder: Path, tmp_path: Path) -> None:
 
 def test_simulated_data_is_labelled_so(folder: Path, tmp_path: Path) -> None:
     red = []
-    for title in ("a scene", "a scene (simulated)"):
+    for title in ("a scene", "a scene (simulated)", "a scene (format test)", "a scene (simulated, format test)"):
         draw_quicklook(folder, Caption(title, 0.9, 0.8), tmp_path / "a.png")
         picture = (matplotlib.image.imread(tmp_path / "a.png")[..., :3] * 255).round().astype(int)
         red.append(int((np.abs(picture - (0xB0, 0x00, 0x20)).max(axis=-1) < 20).sum()))
     assert red[0] == 0
-    assert red[1] > 100
+    assert all(count > 100 for count in red[1:])
+    assert red[3] > red[1] + 100, "both labels are there"
 
 
 def test_threads_draw_the_same_bytes_at_once(folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ _SUMMARIES = (
     "sar:center_frequency",
     "sar:instrument_mode",
     "escape:simulated",
+    "escape:format_test",
 )
 """Properties whose values a collection lists. Not polarizations: what occurs somewhere tells nothing of one item."""
 

@@ -48,10 +48,10 @@ def _check_configs(configs: Sequence[Config], files: MatrixFiles) -> None:
     for config in configs:
         if config.case not in ("", "monostatic"):
             raise SceneError(
-                f"config.txt says PolarCase {config.case[:40]}: a {files.matrix} matrix is of monostatic data."
+                f"config.txt says PolarCase {config.case[:40]!r}: a {files.matrix} matrix is of monostatic data."
             )
         if config.kind not in ("", "full"):
-            raise SceneError(f"config.txt says PolarType {config.kind[:40]}: only full polarimetry is read.")
+            raise SceneError(f"config.txt says PolarType {config.kind[:40]!r}: only full polarimetry is read.")
 
 
 def _header_of(name: str, files: MatrixFiles, configs: Sequence[Config], settings: Settings) -> Header:
