@@ -310,12 +310,13 @@ def _instant(text: str) -> dt.datetime:
 
 
 @main.command("make-item")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, required=True)
+@CONFIG
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Collection to write into."
 )
 @click.option("--collection", default="scenes", show_default=True, help="Id of the collection.")
-@click.option("--id", "item_id", help="Item id; for one folder.")
+@click.option("--id", "item_id", help="Item id; for one product.")
 @click.option("--datetime", "when", help="Time of acquisition, RFC 3339.")
 @click.option("--radiometry", type=click.Choice(["sigma0", "gamma0", "beta0"]), help="Convention of the backscatter.")
 @click.option("--encoding", type=click.Choice(["dn", "amplitude", "linear", "db"]), help="How power is stored.")
@@ -326,39 +327,87 @@ def _instant(text: str) -> dt.datetime:
 @click.option("--frequency", type=float, help="Centre frequency, Hz.")
 @click.option("--platform", help="Platform, such as alos-2 or nisar.")
 @click.option("--instrument-mode", help="Mode, such as HBQ.")
+@click.option("--dem", help="Path or address of a terrain model, for products in radar geometry.")
+@click.option(
+    "--format-test", is_flag=True, help="Mark results as a test of the format: no L-band, or no scene at all."
+)
+@click.option("--property", "properties", multiple=True, help="KEY=VALUE: a further item property; repeatable.")
 @JSON
 def make_item(
-    folders: tuple[Path, ...],
+    places: tuple[str, ...],
+    config: Path,
     out: Path,
     collection: str,
     item_id: str | None,
     when: str | None,
+    dem: str | None,
+    properties: tuple[str, ...],
     as_json: bool,
     **declared: Any,
 ) -> None:
-    """Make STAC items of folders of georeferenced rasters (HH.tif, HV.tif, ...) in the static collection OUT.
+    """Make STAC items of the products in PLACES, in the static collection OUT.
+
+    A place is a folder of one or many products, a file, a zip or tar archive, or the address of one. Products are
+    told by their names: rasters named by polarization (HH.tif, scene_HV.tif, IMG-VV-ALOS2...tif), with an angle and a
+    mask beside them, and the other families that the user's guide lists. A product that cannot be described is
+    reported; the others are made. The same command twice changes nothing.
 
     \b
     Examples:
       escape-process make-item scene/ --out my --radiometry gamma0 --incidence-angle-deg 38
       escape-process make-item 2024-*/ --out my --radiometry sigma0
+      escape-process make-item orders/ 0000022708_001001_ALOS2015976960-140909.zip --out my
+      escape-process make-item https://example.com/scene/HH.tif https://example.com/scene/VV.tif --out my
+      escape-process make-item scene/ --out my --property sat:relative_orbit=137
     """
-    from escape_process.catalogue.sources import Declaration, make_items, write_catalogue
+    from escape_process.catalogue.sources import Declaration
+    from escape_process.make_items import make_items
+    from escape_process.process import load_config
+    from escape_process.settings import Settings
 
-    if item_id is not None and len(folders) > 1:
-        raise InvalidInputError(f"Option --id = {item_id!r} is for one folder, but {len(folders)} are given.")
+    settings = load_config(config)[1] if config.is_file() else Settings()
+    for place in places:
+        settings = settings.allowing(place)  # whoever types the command is the operator
     declaration = Declaration(
-        id=item_id, datetime=None if when is None else _instant(when), collection=collection, **declared
+        id=item_id,
+        datetime=None if when is None else _instant(when),
+        collection=collection,
+        properties=dict(map(_property, properties)),
+        **declared,
     )
-    made = make_items(folders, declaration)
-    path = write_catalogue(made, out, collection_id=collection)
-    for one in made:
+    with _shown_progress(quiet=as_json) as progress:
+        made = make_items(
+            places, out, settings, declared=declaration, collection_id=collection, dem=dem, progress=progress
+        )
+    if made.collection is None and len(made.failures) == 1:
+        raise made.failures[0].error
+    for one in made.items:
         for warning in one.warnings:
             click.echo(f"{one.id}: {warning}", err=True)
+    for failure in made.failures:
+        click.echo(f"escape-process: {failure.name}: {failure.error}", err=True)
     if as_json:
-        click.echo(json.dumps({"collection": str(path), "items": [one.item for one in made]}, indent=2))
-    else:
-        click.echo(path)
+        answer = {
+            "collection": None if made.collection is None else str(made.collection),
+            "items": [one.item for one in made.items],
+            "warnings": {one.id: list(one.warnings) for one in made.items},
+            "failures": [{"name": failure.name, "reason": str(failure.error)} for failure in made.failures],
+        }
+        click.echo(json.dumps(answer, indent=2))
+    elif made.collection is not None:
+        click.echo(made.collection)
+    sys.exit(made.exit_code)
+
+
+def _property(text: str) -> tuple[str, Any]:
+    """Read KEY=VALUE; a value that is JSON is what it says, any other is a text."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise InvalidInputError(f"Option --property = {text!r}: give KEY=VALUE, such as sat:relative_orbit=137.")
+    try:
+        return key, json.loads(value, parse_constant=str)
+    except ValueError:
+        return key, value
 
 
 @main.command()

@@ -16,12 +16,12 @@ from escape_process.catalogue.collection import LICENSE_FILE, LICENSE_TEXT, resu
 from escape_process.catalogue.sources import (
     Declaration,
     SourceItem,
-    make_item,
     write_catalogue,
     write_collection,
     write_root,
 )
 from escape_process.errors import InvalidInputError, StorageError
+from escape_process.make_items import make_item
 from escape_process.physics.radiometry import CALIBRATION_FACTOR_DB
 from escape_process.records import Grid
 from escape_process.settings import Settings

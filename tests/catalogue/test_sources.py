@@ -20,13 +20,12 @@ from stac_validation import validate_offline
 from escape_process.catalogue.scenes import scene_from_item
 from escape_process.catalogue.sources import (
     Declaration,
-    make_item,
-    make_items,
     write_catalogue,
     write_item,
     write_root,
 )
 from escape_process.errors import InvalidInputError, StorageError
+from escape_process.make_items import make_item
 from escape_process.records import Refusal, Scene
 from escape_process.request import RetrievalRequest
 
@@ -262,7 +261,7 @@ def test_palsar2_names_tell_mode_level_and_day(tmp_path: Path) -> None:
     assert properties["sat:absolute_orbit"] == 1455
     assert made.item["assets"]["HH"]["roles"] == ["data", "sigma0"]
     assert made.item["assets"]["HH"]["escape:calibration_factor_db"] == -83.0
-    assert made.warnings == ("The file names tell the date 2014-08-29 but no time of day: declare the datetime.",)
+    assert made.warnings == ("Only the day 2014-08-29 is known, no time of day: declare the datetime.",)
     (tmp_path / "summary.txt").write_text('Img_SceneCenterDateTime="20140829 04:33:47.052"\n')
     made = make_item(tmp_path, Declaration(incidence_angle_deg=30, looks=4, frequency=1.2365e9))
     assert made.item["properties"]["datetime"] == "2014-08-29T04:33:47.052000Z"
@@ -297,7 +296,7 @@ def test_real_nisar_scene(shared_data: Path, validate: Callable[[dict[str, Any]]
     assert any("nominal gamma0" in warning for warning in made.warnings)
     assert isinstance(scene_from_item(made.item, "item.json", REQUEST), Refusal)
     declared = Declaration(radiometry="gamma0", incidence_angle_deg=38, looks=10, frequency=1.2575e9)
-    both = make_items([folder / "quad", folder / "dual"], declared)
+    both = [make_item(folder / name, declared) for name in ("quad", "dual")]
     assert both[0].warnings == ()
     validate(dict(both[0].item))
     scene = scene_from_item(both[0].item, "item.json", REQUEST)
@@ -330,10 +329,10 @@ def lose_the_end(folder: Path) -> None:
     ("damage", "declared", "named"),
     [
         (shutil.rmtree, COMPLETE, "is not a folder"),
-        (remove_all, COMPLETE, "no GeoTIFF named by a polarization"),
-        (lambda folder: (folder / "HH.tif").write_text("text"), COMPLETE, r"HH\.tif cannot be read"),
-        (truncate, COMPLETE, r"HH\.tif (cannot be read|has no CRS)"),
-        (lose_the_end, COMPLETE, r"HH\.tif cannot be read"),
+        (remove_all, COMPLETE, "neither a GeoTIFF named by a polarization"),
+        (lambda folder: (folder / "HH.tif").write_text("text"), COMPLETE, r"HH\.tif is not a GeoTIFF"),
+        (truncate, COMPLETE, r"HH\.tif (is not a GeoTIFF|has no CRS)"),
+        (lose_the_end, COMPLETE, r"HH\.tif is truncated or damaged"),
         (lambda folder: write(folder / "HV.tif", crs=None), COMPLETE, r"HV\.tif has no CRS"),
         (lambda folder: write(folder / "HV.tif", count=2), COMPLETE, r"HV\.tif has 2 bands"),
         (
@@ -357,7 +356,8 @@ def lose_the_end(folder: Path) -> None:
             COMPLETE,
             r"HH\.tif and mask\.tif differ in shape",
         ),
-        (lambda folder: write(folder / "b_HH.tif"), COMPLETE, r"HH\.tif and b_HH\.tif are named HH"),
+        (lambda folder: write(folder / "HH.tiff"), COMPLETE, r"HH\.tif and HH\.tiff are named HH"),
+        (lambda folder: write(folder / "b_HH.tif"), COMPLETE, "holds 2 products"),
         (
             lambda folder: write(folder / "HH.tif", np.zeros((20, 30), dtype=np.uint16)),
             COMPLETE,
@@ -391,11 +391,6 @@ def test_unusable_folder_gets_a_sentence(
 def test_wrong_declaration_is_refused(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidInputError, match=named):
         Declaration(**wrong)
-
-
-def test_two_folders_of_one_id_are_refused(quad: Path) -> None:
-    with pytest.raises(InvalidInputError, match="'one'"):
-        make_items([quad, quad], Declaration(id="one", datetime=NOON))
 
 
 def test_lone_item_has_relative_hrefs_near_its_rasters_only(quad: Path, tmp_path: Path) -> None:

@@ -1,30 +1,39 @@
-"""Describes a folder of rasters as a STAC 1.1 item."""
+"""Makes a STAC 1.1 item of what a product says of itself and what its user declares."""
 
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+import pyproj
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from escape_process.catalogue.collection import EXTENSIONS, STAC_VERSION
-from escape_process.catalogue.sources.hints import Hints, read_hints
-from escape_process.catalogue.sources.rasters import RasterFile, RasterFolder, bbox_of, find_rasters, footprint
+from escape_process.catalogue.item_assets import FAMILY_FIELD
 from escape_process.errors import InvalidInputError
-from escape_process.records import Convention, Encoding
+from escape_process.hrefs import file_name
+from escape_process.records import Convention, Description, Encoding, Grid
 
 CALIBRATION_FIELD = "escape:calibration_factor_db"
 """On the asset of a polarization in digital numbers: power_db = 20 log10(DN) + factor."""
 NOISE_FIELD = "escape:noise_floor_db"
 """On the asset of a polarization: noise-equivalent sigma0 (or gamma0) in dB."""
+FORMAT_TEST_FIELD = "escape:format_test"
+"""On an item that only shows that its format is read: what is retrieved from it means nothing."""
+SAID_FIELD = "escape:radiometry_said"
+"""On an item: words on the radiometry that are too vague to be taken for it."""
 
 UNITS: Mapping[Encoding, str] = {"dn": "DN", "amplitude": "1", "linear": "1", "db": "dB"}
 """Band unit of each encoding; an amplitude also has the role `amplitude`."""
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_ORIENTATION = {"H": "horizontal", "V": "vertical"}
+_PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_:.-]*")
+_POLARIZATIONS = ("HH", "HV", "VH", "VV")
+_LONG = dt.timedelta(hours=1)
+"""No scene takes as long: a longer interval means that the time of day is not known."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Declaration:
     """What the user says of rasters whose metadata does not; it overrides what names and neighbouring files tell."""
 
     id: str | None = None
-    """Letters, digits, hyphens, underscores, dots (not first). Default: the product's id, else the folder's name."""
+    """Letters, digits, hyphens, underscores, dots (not first). Default: the product's own."""
     datetime: dt.datetime | None = None
     """Time of acquisition; without a time zone it is UTC."""
     radiometry: Convention | None = None
@@ -56,6 +65,8 @@ class Declaration:
     """Meaning of the mask's values: nodata or no_data, valid, layover, shadow, water, invalid."""
     created: dt.datetime | None = None
     """When the metadata was made; absent from the item where None."""
+    format_test: bool = False
+    """Whether the scene only shows that its format is read, being no L-band or no scene at all."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Further item properties; they override all others."""
 
@@ -76,14 +87,17 @@ class Declaration:
             value = getattr(self, name)
             if value is not None and not low < value < high:
                 raise InvalidInputError(f"{name} = {value:g}: it must lie between {low:g} and {high:g}.")
+        for name in self.properties:
+            if not _PROPERTY.fullmatch(name):
+                raise InvalidInputError(f"property {name!r}: give a name such as sat:relative_orbit.")
 
 
 @dataclass(frozen=True)
 class SourceItem:
-    """An item made of a user's rasters."""
+    """An item made of a product that a user holds."""
 
     item: Mapping[str, Any]
-    """STAC 1.1; hrefs are absolute paths, links are left to the catalogue that takes it."""
+    """STAC 1.1; hrefs are absolute paths or addresses, links are left to the catalogue that takes it."""
     warnings: tuple[str, ...]
     """What is missing, one sentence each."""
 
@@ -93,34 +107,15 @@ class SourceItem:
         return str(self.item["id"])
 
 
-def make_items(folders: Iterable[Path], declared: Declaration | None = None) -> tuple[SourceItem, ...]:
-    """Describe several folders of rasters, one scene each; arguments and errors as of `make_item`.
-
-    Raises
-    ------
-    InvalidInputError
-        also where two folders get the same id.
-    """
-    made: dict[str, SourceItem] = {}
-    for folder in folders:
-        item = make_item(folder, declared)
-        if item.id in made:
-            raise InvalidInputError(f"Two folders give the item id {item.id!r}: make them one by one, with an id each.")
-        made[item.id] = item
-    return tuple(made.values())
-
-
-def make_item(folder: Path, declared: Declaration | None = None) -> SourceItem:
-    """Describe a folder of georeferenced rasters as a STAC item.
+def make_item(described: Description, declared: Declaration | None = None) -> SourceItem:
+    """Make a STAC item of a product's description.
 
     Parameters
     ----------
-    folder
-        Holds one GeoTIFF a polarization (HH.tif, scene_HH.tif, IMG-HH-ALOS2...tif, ...), all on one grid; beside them,
-        where there are, a local incidence angle (*_LIN.tif, local_incidence_angle.tif, ...), a mask (mask.tif,
-        *_MSK.tif), JAXA's summary.txt or a manifest.json that names a NISAR granule.
+    described
+        What a reader found.
     declared
-        What the files do not tell.
+        What the product does not tell; it overrides what it does.
 
     Returns
     -------
@@ -129,39 +124,35 @@ def make_item(folder: Path, declared: Declaration | None = None) -> SourceItem:
     Raises
     ------
     InvalidInputError
-        where there is no usable raster, rasters do not match, or nothing tells the date.
+        where nothing tells the date.
     """
     declared = Declaration() if declared is None else declared
-    found = find_rasters(folder)
-    hints = read_hints(folder, [file.path for file in found.files])
-    times = _times(declared, hints)
-    shape = footprint(found)
-    properties = _properties(declared, hints, found, times)
-    item_id = declared.id or hints.id or re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).lstrip(".")
+    shape = shapely.geometry.shape(described.geometry)
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
         "stac_extensions": [],
-        "id": item_id,
-        "geometry": shapely.geometry.mapping(shape),
+        "id": declared.id or described.id,
+        "geometry": described.geometry,
         "bbox": bbox_of(shape),
-        "properties": properties,
+        "properties": _properties(declared, described),
         "links": [],
-        "assets": _assets(declared, hints, found),
+        "assets": {key: _asset(asset, declared) for key, asset in described.assets.items()},
     }
     if declared.collection is not None:
         item["collection"] = declared.collection
     item["stac_extensions"] = _extensions_used(item)
-    return SourceItem(_plain(item), (*hints.warnings, *_missing(declared, hints, found, properties)))
+    plain = _plain(item)
+    return SourceItem(plain, (*described.warnings, *_missing(plain)))
 
 
 def _plain(value: Any) -> Any:
-    """Turn tuples into lists, so that an item in memory equals the item read back."""
+    """Turn tuples into lists and numpy's numbers into Python's, so that an item equals the item read back."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _stamp(time: dt.datetime) -> str:
@@ -169,121 +160,98 @@ def _stamp(time: dt.datetime) -> str:
     return utc.isoformat().replace("+00:00", "Z")
 
 
-def _times(declared: Declaration, hints: Hints) -> dict[str, Any]:
+def _times(declared: Declaration, described: Description) -> dict[str, Any]:
     if declared.datetime is not None:
         return {"datetime": _stamp(declared.datetime)}
-    if hints.start is None:
+    start, end = described.start, described.end
+    if start is None:
         raise InvalidInputError("Nothing tells when the scene was acquired: give datetime.")
-    if hints.end is None:
-        return {"datetime": _stamp(hints.start)}
-    known = hints.end - hints.start < dt.timedelta(hours=1)
+    if end is None:
+        return {"datetime": _stamp(start)}
     return {
-        "datetime": _stamp(hints.start) if known else None,
-        "start_datetime": _stamp(hints.start),
-        "end_datetime": _stamp(hints.end),
+        "datetime": _stamp(start) if end - start < _LONG else None,
+        "start_datetime": _stamp(start),
+        "end_datetime": _stamp(end),
     }
 
 
-def _projection(file: RasterFile) -> dict[str, Any]:
-    authority = file.crs.to_authority()
-    height, width = file.shape
-    corners = [file.transform @ (column, row) for column in (0, width) for row in (0, height)]
+def _projection(grid: Grid) -> dict[str, Any]:
+    crs = pyproj.CRS.from_user_input(grid.crs)
+    authority = crs.to_authority()
+    corners = [grid.transform @ (column, row) for column in (0, grid.width) for row in (0, grid.height)]
     x, y = zip(*corners, strict=True)
-    code = {"proj:code": None, "proj:wkt2": file.crs.to_wkt()}
+    code = {"proj:code": None, "proj:wkt2": crs.to_wkt()}
     return {
         **(code if authority is None else {"proj:code": ":".join(authority)}),
-        "proj:shape": [height, width],
-        "proj:transform": [float(value) for value in file.transform][:6],
+        "proj:shape": [grid.height, grid.width],
+        "proj:transform": [float(value) for value in grid.transform][:6],
         "proj:bbox": [float(value) for value in (min(x), min(y), max(x), max(y))],
     }
 
 
-def _properties(declared: Declaration, hints: Hints, found: RasterFolder, times: Mapping[str, Any]) -> dict[str, Any]:
-    pixel_size = found.first.pixel_size
-    known = {
+def bbox_of(shape: BaseGeometry) -> list[float]:
+    """Return [west, south, east, north]; west > east where the shape was cut at the antimeridian."""
+    west, south, east, north = shape.bounds
+    if shape.geom_type == "MultiPolygon" and west == -180 and east == 180:
+        west = min(part.bounds[0] for part in shape.geoms if part.bounds[2] == 180)
+        east = max(part.bounds[2] for part in shape.geoms if part.bounds[0] == -180)
+    return [float(value) for value in (west, south, east, north)]
+
+
+def _properties(declared: Declaration, described: Description) -> dict[str, Any]:
+    said = {
         "title": declared.title,
         "description": declared.description,
         "created": None if declared.created is None else _stamp(declared.created),
-        "platform": declared.platform or hints.platform,
-        "instruments": list(hints.instruments) or None,
-        "gsd": pixel_size,
-        **hints.properties,
+        "platform": declared.platform,
         "sar:center_frequency": None if declared.frequency is None else round(declared.frequency / 1e9, 9),
-        "sar:polarizations": list(found.bands),
         "sar:looks_equivalent_number": declared.looks,
+        "sar:instrument_mode": declared.instrument_mode,
         "view:incidence_angle": declared.incidence_angle_deg,
+        FORMAT_TEST_FIELD: True if declared.format_test else None,
     }
     if declared.frequency is not None and 1e9 <= declared.frequency <= 2e9:
-        known["sar:frequency_band"] = "L"
-    if declared.instrument_mode is not None:
-        known["sar:instrument_mode"] = declared.instrument_mode
-    given = {key: value for key, value in known.items() if value is not None}
-    return {**times, **given, **_projection(found.first), **declared.properties}
+        said["sar:frequency_band"] = "L"
+    given = {key: value for key, value in said.items() if value is not None}
+    known = {**described.properties, **given}
+    if declared.radiometry is not None:
+        known.pop(SAID_FIELD, None)
+    return {**_times(declared, described), **known, **_projection(described.grid), **declared.properties}
 
 
-def _file_fields(file: RasterFile) -> dict[str, Any]:
-    return {
-        "href": str(file.path.resolve()),
-        "type": file.media_type,
-        "file:size": file.size,
-        "file:checksum": file.checksum,
-    }
+def _polarizations(asset: Mapping[str, Any]) -> list[str]:
+    return [band["name"] for band in asset.get("bands", ()) if band.get("name") in _POLARIZATIONS]
 
 
-def _band_fields(name: str, file: RasterFile, unit: str | None) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": name, "data_type": file.dtype}
-    if file.nodata is not None and file.nodata == file.nodata:  # NaN is nodata by itself and not JSON
-        whole = float(file.nodata).is_integer() and not file.dtype.startswith("float")
-        fields["nodata"] = int(file.nodata) if whole else file.nodata
-    if unit is not None:
-        fields["unit"] = unit
-    if (file.scale, file.offset) != (1.0, 0.0):
-        fields |= {"raster:scale": file.scale, "raster:offset": file.offset}
-    if file.pixel_size is not None:
-        fields["raster:spatial_resolution"] = round(file.pixel_size, 6)
-    return fields
-
-
-def _assets(declared: Declaration, hints: Hints, found: RasterFolder) -> dict[str, Any]:
-    encoding = declared.encoding or hints.encoding
-    radiometry = declared.radiometry or hints.radiometry
-    factor = hints.calibration_factor_db if declared.calibration_factor_db is None else declared.calibration_factor_db
-    assets: dict[str, Any] = {}
-    for name, file in found.bands.items():
-        sent, received = (_ORIENTATION[letter] for letter in name)
-        roles = ["data", *([radiometry] if radiometry else []), *(["amplitude"] if encoding == "amplitude" else [])]
-        assets[name] = {
-            **_file_fields(file),
-            "title": f"{name} backscatter",
-            "description": f"Sent {sent}, received {received}.",
-            "roles": roles,
-            "sar:polarizations": [name],
-            "bands": [_band_fields(name, file, file.unit if encoding is None else UNITS[encoding])],
-        }
-        if factor is not None:
-            assets[name][CALIBRATION_FIELD] = factor
+def _asset(described: Mapping[str, Any], declared: Declaration) -> dict[str, Any]:
+    """Return an asset with what the user declares of it."""
+    asset = {**described, "bands": [dict(band) for band in described.get("bands", ())]}
+    if _polarizations(asset):
+        roles = [
+            role
+            for role in asset.get("roles", ["data"])
+            if declared.radiometry is None or role not in get_args(Convention)
+        ]
+        roles += [declared.radiometry] if declared.radiometry else []
+        if declared.encoding is not None and FAMILY_FIELD not in asset:  # a family's reader yields linear power
+            roles = [role for role in roles if role != "amplitude"]
+            roles += ["amplitude"] if declared.encoding == "amplitude" else []
+            asset["bands"] = [{**band, "unit": UNITS[declared.encoding]} for band in asset["bands"]]
+        asset["roles"] = roles
+        if declared.calibration_factor_db is not None and FAMILY_FIELD not in asset:
+            asset[CALIBRATION_FIELD] = declared.calibration_factor_db
         if declared.noise_floor_db is not None:
-            assets[name][NOISE_FIELD] = declared.noise_floor_db
-    for kind, angle in (("local", found.local_angle), ("ellipsoid", found.ellipsoid_angle)):
-        if angle is not None:
-            key = f"{kind}_incidence_angle"
-            assets[key] = {
-                **_file_fields(angle),
-                "title": f"{kind.capitalize()} incidence angle",
-                "roles": ["data", key.replace("_", "-")],
-                "bands": [_band_fields(key, angle, angle.unit)],
-            }
-    if found.mask is not None:
-        assets["mask"] = {**_file_fields(found.mask), "title": "Mask", "roles": ["metadata", "data-mask"]}
-        band = _band_fields("mask", found.mask, found.mask.unit)
-        classes = declared.mask_classes or hints.mask_classes
-        if classes:
-            band["classification:classes"] = [
-                {"value": value, "name": name, "description": name.replace("_", " ").capitalize() + "."}
-                for value, name in sorted(classes.items())
-            ]
-        assets["mask"]["bands"] = [band]
-    return assets
+            asset[NOISE_FIELD] = declared.noise_floor_db
+    if declared.mask_classes:
+        for band in asset["bands"]:
+            if band.get("name") == "mask":
+                band["classification:classes"] = [
+                    {"value": value, "name": name, "description": name.replace("_", " ").capitalize() + "."}
+                    for value, name in sorted(declared.mask_classes.items())
+                ]
+    if not asset["bands"]:
+        del asset["bands"]
+    return asset
 
 
 def _extensions_used(item: Mapping[str, Any]) -> list[str]:
@@ -293,22 +261,25 @@ def _extensions_used(item: Mapping[str, Any]) -> list[str]:
     return [address for prefix, address in sorted(EXTENSIONS.items()) if prefix in prefixes]
 
 
-def _missing(declared: Declaration, hints: Hints, found: RasterFolder, properties: Mapping[str, Any]) -> Iterable[str]:
-    names = set(found.bands)
+def _missing(item: Mapping[str, Any]) -> Iterable[str]:
+    """Say what a retrieval needs and the item does not tell."""
+    properties, assets = item["properties"], item["assets"]
+    measured = [asset for asset in assets.values() if _polarizations(asset)]
+    names = {name for asset in measured for name in _polarizations(asset)}
     lacking = [name for name in ("HH", "VV") if name not in names]
     lacking += [] if names & {"HV", "VH"} else ["HV or VH"]
     if lacking:
         yield f"Not full-polarimetric: {' and '.join(lacking)} missing; a retrieval will refuse the scene."
-    if (declared.radiometry or hints.radiometry) is None:
-        said = "Nothing" if hints.radiometry_said is None else f"Nothing but the words {hints.radiometry_said!r}"
+    if properties["datetime"] is None:
+        yield f"Only the day {properties['start_datetime'][:10]} is known, no time of day: declare the datetime."
+    if not all(set(asset.get("roles", ())) & set(get_args(Convention)) for asset in measured):
+        words = properties.get(SAID_FIELD)
+        said = "Nothing" if words is None else f"Nothing but the words {words!r}"
         yield f"{said} tells whether the values are sigma0, gamma0 or beta0: declare the radiometry."
-    if (declared.encoding or hints.encoding or found.first.unit) is None:
+    plain = [asset for asset in measured if FAMILY_FIELD not in asset]
+    if any("unit" not in band for asset in plain for band in asset["bands"]):
         yield "Nothing tells whether the values are digital numbers, linear power or dB: declare the encoding."
-    angles = (found.local_angle, found.ellipsoid_angle, properties.get("view:incidence_angle"))
-    if all(angle is None for angle in angles):
-        yield "No incidence angle: add a raster of it, or declare incidence_angle_deg."
-    if found.local_angle is not None and found.local_angle.unit is None:
-        yield f"{found.local_angle.path.name} does not tell its unit: readers will take it to be degrees."
+    yield from _missing_of_angle_and_mask(properties, assets)
     if "sar:frequency_band" not in properties and "sar:center_frequency" not in properties:
         yield "Nothing tells that the band is L: declare the frequency."
     elif "sar:center_frequency" not in properties:
@@ -317,5 +288,19 @@ def _missing(declared: Declaration, hints: Hints, found: RasterFolder, propertie
         yield "No number of looks: it will be measured on the pixels, which is less certain."
     if "platform" not in properties:
         yield "No platform is named."
-    if found.mask is not None and not (declared.mask_classes or hints.mask_classes):
-        yield f"{found.mask.path.name} does not tell what its values mean: declare mask_classes."
+
+
+def _missing_of_angle_and_mask(properties: Mapping[str, Any], assets: Mapping[str, Any]) -> Iterable[str]:
+    bands = [(asset, band) for asset in assets.values() for band in asset.get("bands", ())]
+    angles = [(asset, band) for asset, band in bands if str(band.get("name")).endswith("incidence_angle")]
+    if not angles and "view:incidence_angle" not in properties:
+        if "view:off_nadir" in properties:
+            yield "No incidence angle but what follows from the off-nadir angle for flat ground: add a raster of it."
+        else:
+            yield "No incidence angle: add a raster of it, or declare incidence_angle_deg."
+    for asset, band in angles:
+        if "unit" not in band and band["name"].startswith("local"):
+            yield f"{file_name(asset['href'])} does not tell its unit: readers will take it to be degrees."
+    for asset, band in bands:
+        if band.get("name") == "mask" and "classification:classes" not in band:
+            yield f"{file_name(asset['href'])} does not tell what its values mean: declare mask_classes."

@@ -28,9 +28,11 @@ _SUMMARIES = (
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> Path:
-    """Replace a file by a JSON document, whole or not at all."""
+    """Replace a file by a JSON document, whole or not at all; leave one alone that says the same."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
+        if path.is_file() and path.read_bytes() == text.encode():
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -5,12 +5,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from escape_process.errors import InvalidInputError
+from escape_process.hrefs import file_name, read_bytes
 from escape_process.physics.radiometry import CALIBRATION_FACTOR_DB
 from escape_process.records import Convention, Encoding
+from escape_process.settings import Settings
 
 _ALOS2 = re.compile(
     r"ALOS2(?P<orbit>\d{5})(?P<frame>\d{4})-(?P<date>\d{6})"
@@ -48,12 +49,21 @@ class Hints:
     """Words on the radiometry that are too vague to be taken for it."""
     encoding: Encoding | None = None
     calibration_factor_db: float | None = None
+    noise_floor_db: Mapping[str, float] = field(default_factory=dict)
+    """By polarization."""
+    angle_scale: float | None = None
+    """Degrees per stored unit of the incidence angle raster."""
     mask_classes: Mapping[int, str] = field(default_factory=dict)
     properties: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def read_hints(folder: Path, rasters: Sequence[Path]) -> Hints:
+def folder_name(href: str) -> str:
+    """Return the name of the folder that a file lies in."""
+    return file_name(href.rsplit("/", 1)[0]) if "/" in href else ""
+
+
+def read_hints(hrefs: Sequence[str], settings: Settings) -> Hints:
     """Look for what a scene's file names and the files beside its rasters tell.
 
     Raises
@@ -61,23 +71,21 @@ def read_hints(folder: Path, rasters: Sequence[Path]) -> Hints:
     InvalidInputError
         where a manifest.json is there but not JSON.
     """
-    for name in (path.name for path in rasters):
-        match = _ALOS2.search(name)
+    beside = {file_name(href).lower(): href for href in hrefs}
+    for name in sorted(beside.values()):
+        match = _ALOS2.search(file_name(name))
         if match is not None:
-            return _hints_of_alos2(match, folder)
-    manifest = folder / "manifest.json"
-    if manifest.is_file():
-        return _hints_of_manifest(manifest)
+            return _hints_of_alos2(match, beside, settings)
+    if "manifest.json" in beside:
+        return _hints_of_manifest(beside["manifest.json"], settings)
     return Hints()
 
 
-def _hints_of_alos2(match: re.Match[str], folder: Path) -> Hints:
-    centre = _scene_centre_time(folder)
+def _hints_of_alos2(match: re.Match[str], beside: Mapping[str, str], settings: Settings) -> Hints:
+    centre = _scene_centre_time(beside, settings)
     start = dt.datetime.strptime(match["date"], "%y%m%d").replace(tzinfo=dt.UTC)
     whole_day = start + dt.timedelta(days=1) - dt.timedelta(seconds=1)
     warnings = []
-    if centre is None:
-        warnings.append(f"The file names tell the date {start.date()} but no time of day: declare the datetime.")
     if match["level"] == "1.5":
         warnings.append("Level 1.5 is not terrain corrected: positions and angles are wrong where there is relief.")
     return Hints(
@@ -102,12 +110,11 @@ def _hints_of_alos2(match: re.Match[str], folder: Path) -> Hints:
     )
 
 
-def _scene_centre_time(folder: Path) -> dt.datetime | None:
+def _scene_centre_time(beside: Mapping[str, str], settings: Settings) -> dt.datetime | None:
     """Read Img_SceneCenterDateTime of a product's summary.txt."""
-    summary = folder / "summary.txt"
-    if not summary.is_file():
+    if "summary.txt" not in beside:
         return None
-    text = summary.read_text(encoding="ascii", errors="replace")
+    text = read_bytes(beside["summary.txt"], settings, 2**20).decode("ascii", errors="replace")
     match = re.search(r'Img_SceneCenterDateTime="(\d{8} \d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)"', text)
     if match is None:
         return None
@@ -115,10 +122,10 @@ def _scene_centre_time(folder: Path) -> dt.datetime | None:
     return dt.datetime.strptime(match[1], pattern).replace(tzinfo=dt.UTC)
 
 
-def _hints_of_manifest(path: Path) -> Hints:
+def _hints_of_manifest(href: str, settings: Settings) -> Hints:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        manifest = json.loads(read_bytes(href, settings, 2**24))
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError("manifest.json beside the rasters is not JSON: repair it or move it away.") from error
     source = manifest.get("source") if isinstance(manifest, dict) else None
     match = _NISAR.search(source) if isinstance(source, str) else None
@@ -128,7 +135,7 @@ def _hints_of_manifest(path: Path) -> Hints:
     said = manifest.get("radiometry")
     start, end = (dt.datetime.strptime(match[at], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC) for at in ("start", "end"))
     return Hints(
-        id=f"{match[0]}_{path.parent.resolve().name}",
+        id=f"{match[0]}_{folder_name(href)}",
         start=start,
         end=end,
         platform="nisar",

@@ -1,0 +1,143 @@
+"""Georeferenced GeoTIFFs, one a polarization on one grid: JAXA's levels 1.5, 2.1, 2.2, analysis-ready data, one's own.
+
+`describe` says what a STAC item of such a set is made of. What no metadata tells stays unsaid: nothing is guessed.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from escape_process.hrefs import file_name
+from escape_process.readers.footprints import footprint_of
+from escape_process.readers.geotiff.files import POLARIZATIONS, RasterFile, RasterSet, find_rasters, kind_of, outline
+from escape_process.readers.geotiff.hints import Hints, folder_name, read_hints
+from escape_process.records import Description, Encoding
+from escape_process.settings import Settings
+
+__all__ = ["POLARIZATIONS", "describe", "kind_of", "recognises"]
+
+UNITS: Mapping[Encoding, str] = {"dn": "DN", "amplitude": "1", "linear": "1", "db": "dB"}
+"""Band unit of each encoding; an amplitude also has the role `amplitude`."""
+
+_ORIENTATION = {"H": "horizontal", "V": "vertical"}
+
+
+def recognises(names: Sequence[str]) -> bool:
+    """Tell whether one of the file names is that of a GeoTIFF named by a polarization."""
+    return any(kind_of(name) in POLARIZATIONS for name in names)
+
+
+def describe(
+    hrefs: Sequence[str], settings: Settings, *, dem: str | None = None, name: str | None = None
+) -> Description:
+    """Describe a set of georeferenced rasters.
+
+    Parameters
+    ----------
+    hrefs
+        One GeoTIFF a polarization (HH.tif, scene_HH.tif, IMG-HH-ALOS2...tif, ...), all on one grid; beside them, where
+        there are, a local incidence angle (*_LIN.tif, local_incidence_angle.tif, ...), a mask (mask.tif, *_MSK.tif),
+        JAXA's summary.txt or a manifest.json that names a NISAR granule.
+    dem
+        A terrain model: of no use here, since the rasters lie on a map grid already.
+    name
+        Id where the product has none of its own. Default: the name of the folder.
+
+    Raises
+    ------
+    InvalidInputError
+        where there is no usable raster, or rasters do not match.
+    SceneError
+        where a raster cannot be read.
+    UpstreamError
+        where a file is missing or its host fails.
+    """
+    found = find_rasters(hrefs, settings)
+    hints = read_hints(hrefs, settings)
+    given = name or folder_name(found.first.href) or "scene"
+    properties = {
+        "platform": hints.platform,
+        "instruments": list(hints.instruments) or None,
+        "gsd": found.first.pixel_size,
+        **hints.properties,
+        "sar:polarizations": list(found.bands),
+        "escape:radiometry_said": hints.radiometry_said,
+    }
+    unused = () if dem is None else (f"The rasters lie on a map grid: the terrain model {file_name(dem)} is not used.",)
+    return Description(
+        id=hints.id or re.sub(r"[^A-Za-z0-9._-]+", "-", given).lstrip(".") or "scene",
+        start=hints.start,
+        end=hints.end,
+        grid=found.first.grid,
+        geometry=footprint_of(outline(found, settings), found.first.grid),
+        assets=_assets(hints, found),
+        properties={key: value for key, value in properties.items() if value is not None},
+        warnings=(*hints.warnings, *unused),
+    )
+
+
+def _band_fields(name: str, file: RasterFile, unit: str | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": name, "data_type": file.dtype}
+    if file.nodata is not None and file.nodata == file.nodata:  # NaN is nodata by itself and not JSON
+        whole = float(file.nodata).is_integer() and not file.dtype.startswith("float")
+        fields["nodata"] = int(file.nodata) if whole else file.nodata
+    if unit is not None:
+        fields["unit"] = unit
+    if (file.scale, file.offset) != (1.0, 0.0):
+        fields |= {"raster:scale": file.scale, "raster:offset": file.offset}
+    if file.pixel_size is not None:
+        fields["raster:spatial_resolution"] = round(file.pixel_size, 6)
+    return fields
+
+
+def _assets(hints: Hints, found: RasterSet) -> dict[str, Any]:
+    assets: dict[str, Any] = {}
+    for name, file in found.bands.items():
+        sent, received = (_ORIENTATION[letter] for letter in name)
+        amplitude = ["amplitude"] if hints.encoding == "amplitude" else []
+        assets[name] = {
+            "href": file.href,
+            "type": file.media_type,
+            "title": f"{name} backscatter",
+            "description": f"Sent {sent}, received {received}.",
+            "roles": ["data", *([hints.radiometry] if hints.radiometry else []), *amplitude],
+            "sar:polarizations": [name],
+            "bands": [_band_fields(name, file, file.unit if hints.encoding is None else UNITS[hints.encoding])],
+        }
+        if hints.calibration_factor_db is not None:
+            assets[name]["escape:calibration_factor_db"] = hints.calibration_factor_db
+        if name in hints.noise_floor_db:
+            assets[name]["escape:noise_floor_db"] = hints.noise_floor_db[name]
+    for kind, angle in (("local", found.local_angle), ("ellipsoid", found.ellipsoid_angle)):
+        if angle is not None:
+            key = f"{kind}_incidence_angle"
+            band = _band_fields(key, angle, angle.unit)
+            if angle.unit is None and hints.angle_scale is not None:
+                band |= {"unit": "deg", "raster:scale": hints.angle_scale, "raster:offset": 0.0}
+            assets[key] = {
+                "href": angle.href,
+                "type": angle.media_type,
+                "title": f"{kind.capitalize()} incidence angle",
+                "roles": ["data", key.replace("_", "-")],
+                "bands": [band],
+            }
+    if found.mask is not None:
+        band = _band_fields("mask", found.mask, found.mask.unit)
+        if hints.mask_classes:
+            band["classification:classes"] = _classes(hints.mask_classes)
+        assets["mask"] = {
+            "href": found.mask.href,
+            "type": found.mask.media_type,
+            "title": "Mask",
+            "roles": ["metadata", "data-mask"],
+            "bands": [band],
+        }
+    return assets
+
+
+def _classes(classes: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Return the meaning of a mask's values as STAC's classification extension says it."""
+    return [
+        {"value": value, "name": name, "description": name.replace("_", " ").capitalize() + "."}
+        for value, name in sorted(classes.items())
+    ]

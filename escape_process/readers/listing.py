@@ -1,0 +1,194 @@
+"""Which files a user's products consist of: lists folders and groups their files into products."""
+
+import os
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from escape_process import hrefs as addresses
+from escape_process.errors import InvalidInputError
+from escape_process.hrefs import file_name
+from escape_process.readers import geotiff
+from escape_process.records import Family
+from escape_process.settings import Settings
+
+MOST_FILES = 200_000
+"""In one place: more is no folder of products but, say, a whole disk."""
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+_FAMILIES: Sequence[Family] = ("ceos", "nisar", "covariance")
+_JAXA = re.compile(r"(ALOS2\d{9}-\d{6})[-_]([A-Z]{3}[LR]\d\.\d[GR_][UPML_][AD])")
+_RASTER_LIKE = re.compile(r"\.(tiff?|h5|hdf5|he5|bin|img|dim)$|^IMG-", re.IGNORECASE)
+_NAMED_WORDS = frozenset({"sl", "slp", "msk", "mask", "lin", "linci", "lia", "inc", "date", "local", "ellipsoid"})
+_NAMED_WORDS |= frozenset({"incidence", "angle", "incidenceangle", "localincidenceangle", "theta"})
+
+
+@dataclass(frozen=True)
+class ProductFiles:
+    """The files of one product."""
+
+    name: str
+    """What a message says of it, and its id where it has none of its own."""
+    hrefs: tuple[str, ...]
+    family: Family | None
+    """None: GeoTIFFs."""
+
+
+def is_archive(href: str) -> bool:
+    """Tell from its name whether a file is an archive that is unpacked."""
+    return href.lower().endswith(ARCHIVES)
+
+
+def list_files(place: str, settings: Settings, skip: Path | None = None) -> list[str]:
+    """Return the files of a place, in order: of a folder all below it, of an address all under it.
+
+    Parameters
+    ----------
+    place
+        A file, a folder, the address of a file, or one that ends with a slash, where addresses can be listed.
+    skip
+        A folder left out with all below it.
+
+    Raises
+    ------
+    InvalidInputError
+        where there is nothing of that name, or more files than products can have.
+    UpstreamError
+        where a remote place cannot be listed.
+    """
+    if "://" in place:
+        if not place.endswith("/"):
+            return [place]
+        lister = getattr(addresses, "list_hrefs", None)
+        if lister is None:
+            raise InvalidInputError(f"{file_name(place)!r} cannot be listed: give the addresses of its files.")
+        return _bounded(place, lister(place, settings))
+    path = Path(place)
+    if path.is_file():
+        return [str(path.resolve())]
+    if not path.is_dir():
+        raise InvalidInputError(f"{place!r} is not a folder or a file.")
+    return _bounded(place, _walk(path.resolve(), None if skip is None else skip.resolve()))
+
+
+def _walk(root: Path, skip: Path | None) -> Iterable[str]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name[0] != "." and Path(folder, name) != skip)
+        for name in sorted(names):
+            if name[0] != ".":
+                yield posixpath.join(folder, name)
+
+
+def _bounded(place: str, found: Iterable[str]) -> list[str]:
+    files = []
+    for href in found:
+        files.append(href)
+        if len(files) > MOST_FILES:
+            raise InvalidInputError(
+                f"{file_name(place)!r} holds more than {MOST_FILES} files: name the folders to use."
+            )
+    return files
+
+
+def family_module(family: Family | None) -> Any:
+    """Return the module that describes products of a family; None: GeoTIFFs."""
+    return geotiff if family is None else import_module(f"escape_process.readers.{family}")
+
+
+def family_of(names: Sequence[str]) -> tuple[bool, Family | None]:
+    """Tell whether files of these names are a product, and of which family."""
+    for family in _FAMILIES:
+        if find_spec(f"escape_process.readers.{family}") is not None and family_module(family).recognises(names):
+            return True, family
+    return geotiff.recognises(names), None
+
+
+def group_products(files: Sequence[str]) -> list[ProductFiles]:
+    """Group files into products: those of one folder and one product id, or of one common name, belong together.
+
+    Files that belong to no product are left out. A folder `NAME.data` belongs to the `NAME.dim` beside it.
+    """
+    headers = {posixpath.splitext(href)[0] for href in files if href.lower().endswith(".dim")}
+    folders: dict[str, list[str]] = defaultdict(list)
+    for href in files:
+        folder = posixpath.dirname(href)
+        held = folder.removesuffix(".data")
+        folders[posixpath.dirname(held) if folder != held and held in headers else folder].append(href)
+    return [product for folder in folders for product in _products_of_folder(folder, folders[folder])]
+
+
+def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]:
+    by_id: dict[str, list[str]] = defaultdict(list)
+    others = []
+    for href in files:
+        name = file_name(href)
+        found = _JAXA.search(name)
+        if found is not None:
+            by_id["_".join(found.groups())].append(href)
+        elif re.search(r"\.(h5|hdf5|he5)$", name, re.IGNORECASE):
+            by_id[name].append(href)
+        elif name.lower().endswith(".dim"):
+            inside = href[:-4] + ".data/"
+            by_id[name].extend([href, *(one for one in files if one.startswith(inside))])
+        elif not re.search(r"\.data/[^/]*$", href):
+            others.append(href)
+    beside = [href for href in others if geotiff.kind_of(file_name(href)) not in geotiff.POLARIZATIONS]
+    products = []
+    for key, own in by_id.items():
+        held, family = family_of([file_name(href) for href in own])
+        if held:
+            products.append(ProductFiles(posixpath.splitext(key)[0], (*own, *(() if ".h5" in key else beside)), family))
+    held, family = family_of([file_name(href) for href in others])
+    name = file_name(folder) or "scene"
+    if held and family is not None:
+        products.append(ProductFiles(name, tuple(others), family))
+    elif held:
+        products.extend(_split_by_name(name, others))
+    return products
+
+
+def _split_by_name(folder: str, files: Sequence[str]) -> list[ProductFiles]:
+    """Split GeoTIFFs of several scenes that share a folder by what their names have in common."""
+    kinds = {href: geotiff.kind_of(file_name(href)) for href in files}
+    bands = [href for href in files if kinds[href] in geotiff.POLARIZATIONS]
+    if len({kinds[href] for href in bands}) == len(bands):
+        return [ProductFiles(folder, tuple(files), None)]
+    scenes: Mapping[tuple[str, ...], list[str]] = defaultdict(list)
+    for href in bands:
+        scenes[_common_words(href)].append(href)
+    beside = [href for href in files if href not in bands]
+    products = []
+    for key, own in scenes.items():
+        near = [href for href in beside if _common_words(href) == key or _common_words(href) not in scenes]
+        products.append(ProductFiles("_".join(key) or folder, (*own, *near), None))
+    return products
+
+
+def _common_words(href: str) -> tuple[str, ...]:
+    """Return the words of a file's name that tell nothing of what it holds: those of its scene."""
+    words = re.split(r"[^A-Za-z0-9]+", posixpath.splitext(file_name(href))[0])
+    named = _NAMED_WORDS | {name.lower() for name in geotiff.POLARIZATIONS}
+    return tuple(word for word in words if word and word.lower() not in named)
+
+
+def folders_without_product(place: str, files: Sequence[str], products: Sequence[ProductFiles]) -> list[str]:
+    """Return the names of a folder's own sub-folders that hold rasters but no product."""
+    root = place.rstrip("/") + "/"
+    branches = defaultdict(list)
+    for href in files:
+        first, below, _ = href.removeprefix(root).partition("/")
+        if href.startswith(root) and below:
+            branches[first].append(href)
+    used = {href for product in products for href in product.hrefs}
+    return [
+        name
+        for name, inside in branches.items()
+        if not used & set(inside) and any(_RASTER_LIKE.search(file_name(href)) for href in inside)
+    ]
