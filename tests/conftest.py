@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from stac_servers import pgstac, postgresql
+
+__all__ = ["pgstac", "postgresql", "shared_data"]
 
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")

@@ -2,11 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,41 +14,14 @@ import psutil
 import pytest
 import sqlalchemy as sa
 import yaml
+from waiting import wait_for
 
 from escape_process.jobs.serve import GRACE, free_port, wait_ready
 from escape_process.jobs.store import JobStore
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
 TERMINAL = ("successful", "failed", "dismissed")
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a PostgreSQL server on loopback as a user without rights; give the address of a database."""
-    if not (POSTGRESQL / "initdb").exists():
-        pytest.skip(f"no PostgreSQL server is installed in {POSTGRESQL}")
-    pytest.importorskip("pg8000", reason="the extra postgresql is not installed", exc_type=ImportError)
-    as_user: list[str] = []
-    folder = tmp_path_factory.mktemp("postgresql")
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        os.chown(folder, 65534, 65534)
-        for parent in folder.parents:
-            if parent.owner() == "root" and parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    data, port = folder / "data", free_port()
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    init = [*as_user, str(POSTGRESQL / "initdb"), "-D", str(data), "-U", "escape", "-A", "trust", "--no-sync"]
-    subprocess.run(init, check=True, **quiet)
-    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", str(data)]
-    with subprocess.Popen([*as_user, str(POSTGRESQL / "postgres"), "-D", str(data), *options], **quiet) as server:
-        try:
-            wait_for(lambda: _listens(port), 20)
-            yield f"postgresql://escape@127.0.0.1:{port}/postgres"
-        finally:
-            server.send_signal(signal.SIGQUIT)
 
 
 @pytest.fixture
@@ -61,11 +32,6 @@ def own_database(postgresql: str) -> str:
         connection.execute(sa.text("CREATE DATABASE own"))
     engine.dispose()
     return f"{postgresql.rpartition('/')[0]}/own"
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -87,16 +53,6 @@ def store(connection: str) -> Iterator[JobStore]:
     store = JobStore(connection)
     yield store
     store.close()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until something is true and return it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(f"not so within {seconds:g} s: {condition}")
 
 
 def write_config(folder: Path, connection: str | None = None, **manager: Any) -> Path:
