@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import tenacity
 
+from escape_process import credentials
 from escape_process.errors import StorageError, UpstreamError
 from escape_process.guard import RefusedAddressError, check_form, guarded_client
 from escape_process.settings import Settings
@@ -223,6 +224,7 @@ def _answer(method: str, href: str, settings: Settings, **content: Any) -> Itera
     for hop in range(MOST_REDIRECTS + 1):
         try:
             check_form(str(request.url), settings)
+            credentials.present(request, settings)
             response = client.send(request, stream=True, follow_redirects=False)
         except RefusedAddressError as error:
             if hop == 0:
@@ -232,6 +234,7 @@ def _answer(method: str, href: str, settings: Settings, **content: Any) -> Itera
             if response.next_request is None:
                 yield response
                 return
+            credentials.withdraw(response.next_request, request, settings)
             request = response.next_request
     raise UpstreamError(f"{describe(href)} redirects more than {MOST_REDIRECTS} times; give the address it leads to.")
 

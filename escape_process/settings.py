@@ -87,6 +87,36 @@ def _host_and_port(href: str) -> tuple[str, int]:
         return "", 0
 
 
+def _check_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if "${" in text:
+        raise ValueError("names an environment variable in quotes: write it without them")
+    if not text or not text.isascii() or not text.isprintable() or text != text.strip():
+        raise ValueError("is empty or has characters that a request cannot carry")
+    return secret
+
+
+def _check_query(secret: SecretStr) -> SecretStr:
+    text = _check_secret(secret).get_secret_value()
+    if text.startswith(("?", "&")) or "=" not in text or set(text) & set("# /"):
+        raise ValueError("is not the part of an address after its '?', such as sv=2024&sig=abc")
+    return secret
+
+
+class HostAccess(BaseModel):
+    """What one remote host is told beside the request. Write secrets as ${NAME}, an environment variable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    headers: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")],
+        Annotated[SecretStr, AfterValidator(_check_secret)],
+    ] = {}
+    """Sent with every request, such as Authorization."""
+    query: Annotated[SecretStr, AfterValidator(_check_query)] | None = None
+    """Added to every address that has none of its names yet: a shared access signature."""
+
+
 class Settings(BaseModel):
     """The operator's settings. Relative paths are relative to the folder of the configuration file."""
 
@@ -105,6 +135,8 @@ class Settings(BaseModel):
     """Address under which this server is reached; result hrefs start with it. None: local paths."""
     allowed_hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
     """Hosts, as host or host:port, that may be read although they are not public. Hosts of `catalogs` are, too."""
+    hosts: dict[Annotated[str, AfterValidator(_check_host)], HostAccess] = {}
+    """Credentials for remote hosts, by host or host:port. Without a port they are sent by https alone."""
     auth: Auth | None = None
     """Who may execute processes and see jobs; None: everybody."""
     max_body: Annotated[int, Field(ge=1)] = 1024 * 1024
@@ -140,7 +172,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "settings"
-            value = "" if where.startswith("auth") else f" = {first['input']!r}"  # may be a secret
+            value = "" if where.startswith(("auth", "hosts")) else f" = {first['input']!r}"  # may be a secret
             raise InvalidInputError(f"Setting {where}{value}: {first['msg']}.") from None
         folder = folder.resolve()
         return settings.model_copy(
@@ -167,6 +199,16 @@ class Settings(BaseModel):
             return True
         allowed = [urlsplit(f"//{entry}") for entry in self.allowed_hosts]
         return any(one.hostname == host.lower() and one.port in (None, port) for one in allowed)
+
+    def access_to(self, scheme: str, host: str, port: int | None) -> HostAccess | None:
+        """Return the credentials for an address, by its scheme, host and port (None: the scheme's)."""
+        for entry, access in self.hosts.items():
+            named = urlsplit(f"//{entry}")
+            if named.hostname == host.lower().strip("[]"):
+                actual = port or DEFAULT_PORTS.get(scheme)
+                if actual == named.port or (named.port is None and (scheme, actual) == ("https", 443)):
+                    return access
+        return None
 
     @property
     def catalog_dir(self) -> Path:

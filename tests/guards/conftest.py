@@ -26,6 +26,7 @@ class Canary(http.server.ThreadingHTTPServer):
     def __init__(self, host: str = "127.0.0.1") -> None:
         super().__init__((host, 0), _Handler)
         self.hits: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.redirects: dict[str, str] = {}
         self.bodies: dict[str, bytes] = {}
         self.port = self.server_address[1]
@@ -38,6 +39,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.hits.append(self.path)
+        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         target = self.server.redirects.get(self.path)
         self.send_response(200 if target is None else 302)
         if target is not None:
@@ -48,6 +50,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
