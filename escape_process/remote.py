@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol, TypeVar, cast
@@ -32,6 +33,9 @@ LONGEST_RANGE = 64 * BLOCK_SIZE
 """Most bytes asked for in one request."""
 SPOOLED_IN_MEMORY = 8 * 1024 * 1024
 """Files up to this size are kept in memory where a server cannot serve ranges."""
+
+SLOWEST = 1024
+"""Bytes a second that a host must send after the first `http_timeout` seconds of a body."""
 
 MOST_REDIRECTS = 5
 
@@ -178,7 +182,7 @@ def open_source(href: str, settings: Settings) -> Source:
 
 def read_body(response: httpx.Response, limit: int) -> bytes | None:
     """Return the whole body of an answer, or None where it is longer than `limit` bytes."""
-    return _join(response.iter_bytes(), limit)
+    return _join(_timely(response, response.iter_bytes()), limit)
 
 
 def exchange(
@@ -317,7 +321,7 @@ def _spool(response: httpx.Response) -> Source:
     """Keep the whole body of a server that ignores ranges."""
     file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY)  # noqa: SIM115, closed with the source
     try:
-        for chunk in response.iter_bytes():
+        for chunk in _timely(response, response.iter_bytes()):
             file.write(chunk)
     except OSError as error:
         file.close()
@@ -335,7 +339,7 @@ def _range_header(start: int, stop: int) -> dict[str, str]:
 
 def _range_body(href: str, response: httpx.Response, length: int) -> bytes:
     # Read to the end even when all is there: a connection left in the middle of a body cannot be used again.
-    content = _join(response.iter_raw(), length)
+    content = _join(_timely(response, response.iter_raw()), length)
     if content is None or len(content) != length:
         raise _TransientError(f"{describe(href)} sent another number of bytes than was asked for; try again later.")
     return content
@@ -349,6 +353,18 @@ def _join(chunks: Iterable[bytes], limit: int) -> bytes | None:
             return None
         kept.append(chunk)
     return b"".join(kept)
+
+
+def _timely(response: httpx.Response, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the parts of a body; give up on a host that only drips, which no time-out between parts notices."""
+    patience: float = response.request.extensions["timeout"]["read"]
+    start, size = time.monotonic(), 0
+    for chunk in chunks:
+        size += len(chunk)
+        seconds = time.monotonic() - start
+        if seconds > patience and size < SLOWEST * seconds:
+            raise httpx.ReadTimeout("the body drips", request=response.request)
+        yield chunk
 
 
 def _total_size(response: httpx.Response) -> int | None:

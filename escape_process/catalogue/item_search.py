@@ -1,18 +1,22 @@
 """Asks a STAC API for items, with pystac-client on top of our own requests.
 
-Servers differ in what they do with a filter: some answer nothing, some fail, some ignore it. So it is sent only where
-the API declares it, an empty or failed answer to it is asked for again without it, and the caller filters once more.
+Servers differ in what they do with a filter or a geometry: some answer nothing, some fail, some ignore it. So a filter
+is sent only where the API declares it, an empty or failed answer is asked for again without it or with the box around
+the geometry, and the caller filters once more.
 """
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import shapely
 from pystac_client import ItemSearch
 from pystac_client.stac_api_io import StacApiIO
 
+from escape_process.catalogue.footprints import footprint_of, overlaps
 from escape_process.catalogue.item_assets import as_list, as_mapping, as_texts, is_usable, resolve
 from escape_process.catalogue.walk import FoundItem, limit_note, self_href
 from escape_process.errors import UpstreamError
@@ -112,25 +116,50 @@ def search_items(
 ) -> Iterator[FoundItem]:
     """Yield the items that an API finds, at most `settings.max_items`; the caller filters them again.
 
+    What an API may not understand is asked first, and left out where it fails on it, ignores it or finds nothing.
+
     Raises
     ------
     UpstreamError
-        where the API fails without a filter too.
+        where the API fails on the plain question too.
     """
-    sort = [{"field": "properties.datetime", "direction": "desc"}] if _declares(_SORT, conformance) else None
+    plain = {"sortby": [{"field": "properties.datetime", "direction": "desc"}]} if _declares(_SORT, conformance) else {}
+    questions = [_Question("", plain)]
+    if request.geometry is not None and link[1] == "POST":
+        questions.insert(0, _Question("geometry", {**plain, "intersects": request.geometry}))
     if request.filter is not None and _declares(_FILTER, conformance):
-        try:
-            found = list(_pages(link, request, settings, note, filter=request.filter, sortby=sort))
-        except UpstreamError:
-            note("The catalogue failed on the filter; it was applied here instead.")
-        else:
-            if found:
-                yield from found
-                return
-            note("The catalogue found nothing with the filter; it was asked without, and the filter applied here.")
+        questions.insert(0, _Question("filter", {**questions[0].content, "filter": request.filter}))
     elif request.filter is not None:
         note("The catalogue does not take filters; the filter was applied here.")
-    yield from _pages(link, request, settings, note, sortby=sort)
+    for question in questions[:-1]:
+        try:
+            found = list(_pages(link, request, settings, note, question.content))
+        except UpstreamError:
+            note(f"The catalogue failed on the {question.adds}; it was applied here instead.")
+            continue
+        if found and ("intersects" not in question.content or not _outside(found, request)):
+            yield from found
+            return
+        if question.adds == "filter" and not found:
+            note("The catalogue found nothing with the filter; it was asked without, and the filter applied here.")
+    yield from _pages(link, request, settings, note, plain)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One way to ask for the items of a request."""
+
+    adds: str
+    """What it asks more than the next one."""
+    content: Mapping[str, Any]
+
+
+def _outside(found: Iterable[FoundItem], request: RetrievalRequest) -> bool:
+    """Tell whether an answer has items far from the geometry: its server did not look at it."""
+    area = request.area
+    box = None if area is None else shapely.box(*area.bounds)
+    shapes = [footprint_of(item) for item, _ in found]
+    return box is not None and any(shape is not None and not overlaps(shape, box) for shape in shapes)
 
 
 def _declares(pattern: re.Pattern[str], conformance: list[str]) -> bool:
@@ -142,11 +171,11 @@ def _pages(
     request: RetrievalRequest,
     settings: Settings,
     note: Callable[[str], None],
-    **more: Any,
+    more: Mapping[str, Any],
 ) -> Iterator[FoundItem]:
     href, method = link
     left = settings.max_items
-    for bbox in _boxes(request):
+    for bbox in [None] if "intersects" in more else _boxes(request):
         search = ItemSearch(
             url=href,
             method=method,

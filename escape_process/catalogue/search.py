@@ -1,5 +1,7 @@
 """Finds the scenes of a request in a STAC API or a static catalogue."""
 
+import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +11,7 @@ from urllib.parse import urlsplit
 
 import cql2
 
+from escape_process.catalogue.duplicates import without_duplicates
 from escape_process.catalogue.footprints import footprint_of, meet, overlaps, time_of
 from escape_process.catalogue.item_search import conformance_of, search_items, search_link
 from escape_process.catalogue.scenes import join_passes, scene_from_item
@@ -31,7 +34,8 @@ def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
 
     Returns
     -------
-    The newest `request.max_scenes` scenes in order of time, each item id once. Nothing usable is no error here.
+    The newest `request.max_scenes` scenes in order of time, each acquisition and each item id once. Nothing usable is
+    no error here.
 
     Raises
     ------
@@ -44,13 +48,15 @@ def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
     notes: dict[str, None] = {}  # in order, each once
     scenes: list[Scene] = []
     refused: list[Refusal] = []
-    for item, place in _matching(_items(name, href, request, settings, notes), request, notes):
+    for item, place in _matching(_items(name, href, request, settings, notes), request, notes, refused):
         scene = scene_from_item(item, place, request)
         if isinstance(scene, Scene):
             scenes.append(scene)
         else:
             LOGGER.info("refused %s: %s", scene.id, scene.reason)
             refused.append(scene)
+    scenes, duplicates = without_duplicates(scenes)
+    refused += duplicates
     scenes = join_passes(scenes)
     if len(scenes) > request.max_scenes:
         notes[f"{len(scenes)} scenes are usable; the newest {request.max_scenes} are used (max_scenes)."] = None
@@ -162,24 +168,31 @@ def _items(
     return walk(root, href, request, settings, notes.setdefault)
 
 
-def _matching(items: Iterable[FoundItem], request: RetrievalRequest, notes: dict[str, None]) -> Iterator[FoundItem]:
-    """Yield the items that answer the request, each id once; stop where all ids asked for are found."""
+def _matching(
+    items: Iterable[FoundItem], request: RetrievalRequest, notes: dict[str, None], refused: list[Refusal]
+) -> Iterator[FoundItem]:
+    """Yield the items that answer the request, each of a collection once; stop where all ids asked for are found."""
     expression = None if request.filter is None else cql2.Expr(request.filter)
     wanted = None if request.ids is None else set(request.ids)
-    seen: set[Any] = set()
+    seen: dict[tuple[Any, str], str] = {}
     undecided = 0
     for item, href in items:
         name = item.get("id")
-        if not isinstance(name, str) or name in seen or not _answers(item, request, wanted):
+        if not isinstance(name, str) or not _answers(item, request, wanted):
+            continue
+        key, content = (str(item.get("collection")), name), _digest(item)
+        if key in seen:
+            if seen[key] != content:
+                refused.append(Refusal(name, "Its id is also that of another item, which is used instead."))
             continue
         if expression is not None:
             matches = _evaluate(expression, item)
             undecided += matches is None
             if not matches:
                 continue
-        seen.add(name)
+        seen[key] = content
         yield item, href
-        if wanted is not None and wanted == seen:
+        if wanted is not None and wanted == {name for _, name in seen}:
             break
     if undecided:
         items_lack = "1 item lacks" if undecided == 1 else f"{undecided} items lack"
@@ -197,6 +210,12 @@ def _answers(item: Mapping[str, Any], request: RetrievalRequest, wanted: set[str
         return False
     footprint = None if request.area is None else footprint_of(item)
     return footprint is None or request.area is None or overlaps(footprint, request.area)
+
+
+def _digest(item: Mapping[str, Any]) -> str:
+    """Return a hash of what an item says of its scene; its links differ from listing to listing."""
+    content = [item.get(name) for name in ("geometry", "properties", "assets")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _evaluate(expression: Any, item: Mapping[str, Any]) -> bool | None:
