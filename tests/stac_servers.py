@@ -1,8 +1,8 @@
 """STAC back ends that users have, started on loopback: a static catalogue, rustac's memory, pgstac on PostgreSQL.
 
-`static_catalogue` and `rustac_memory` serve what they are given. The fixture `pgstac` is a whole, empty STAC API with
-transactions on a PostgreSQL/PostGIS server of its own; `Pgstac.load` fills it, `Pgstac.clear` empties it. All end by
-their process id.
+`static_catalogue`, `own_api` (the project's) and `rustac_memory` serve what they are given. The fixture `pgstac` is a
+whole, empty STAC API with transactions on a PostgreSQL/PostGIS server of its own; `Pgstac.load` fills it,
+`Pgstac.clear` empties it. All end by their process id.
 """
 
 import functools
@@ -24,10 +24,21 @@ import pytest
 import sqlalchemy as sa
 from postgresql_server import listens, postgresql, programs
 from waiting import wait_for
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from escape_process.jobs.serve import free_port
+from escape_process.settings import Settings
 
-__all__ = ["Pgstac", "StacServer", "make_collection", "pgstac", "postgresql", "rustac_memory", "static_catalogue"]
+__all__ = [
+    "Pgstac",
+    "StacServer",
+    "make_collection",
+    "own_api",
+    "pgstac",
+    "postgresql",
+    "rustac_memory",
+    "static_catalogue",
+]
 
 Document = dict[str, Any]
 
@@ -41,7 +52,7 @@ class StacServer:
     """A STAC catalogue or API that is being served."""
 
     kind: str
-    """static, rustac or pgstac."""
+    """static, own, rustac or pgstac."""
     url: str
     """The catalogue's root file or the API's landing page."""
 
@@ -109,14 +120,42 @@ def serve_folder(folder: Path) -> Iterator[str]:
 @contextmanager
 def static_catalogue(folder: Path, collections: Sequence[Document], items: Sequence[Document]) -> Iterator[StacServer]:
     """Write a static catalogue with relative links as pystac does, and serve its files."""
+    _write_catalogue(folder, collections, items)
+    with serve_folder(folder) as url:
+        yield StacServer("static", f"{url}/catalog.json")
+
+
+def _write_catalogue(folder: Path, collections: Sequence[Document], items: Sequence[Document]) -> None:
     catalog = pystac.Catalog("static", "A static catalogue of tests.")
     children = {one["id"]: pystac.Collection.from_dict(one) for one in collections}
     catalog.add_children(children.values())
     for item in items:
         children[item["collection"]].add_item(pystac.Item.from_dict(item, preserve_dict=True))
     catalog.normalize_and_save(str(folder), pystac.CatalogType.SELF_CONTAINED)
-    with serve_folder(folder) as url:
-        yield StacServer("static", f"{url}/catalog.json")
+
+
+@contextmanager
+def own_api(folder: Path, collections: Sequence[Document], items: Sequence[Document]) -> Iterator[StacServer]:
+    """Serve the project's own STAC API over a static catalogue."""
+    from escape_process.jobs.app import StacApiMount  # noqa: PLC0415  # slow to import
+
+    settings = Settings(data_dir=folder)
+    _write_catalogue(settings.catalog_dir, collections, items)
+    server = make_server("127.0.0.1", 0, StacApiMount(settings), threaded=True, request_handler=_SilentRequests)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield StacServer("own", f"http://127.0.0.1:{server.port}/")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _SilentRequests(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: object) -> None:
+        pass
 
 
 @contextmanager

@@ -189,7 +189,10 @@ def test_the_newest_scenes_are_kept(tree: Path, request_of: Ask) -> None:
 
 
 def test_an_id_counts_once(server: Any, item: Make, request_of: Ask) -> None:
-    server.documents["/catalog.json"] = {"type": "FeatureCollection", "features": [item("a"), item("a"), item("b", 11.0)]}
+    server.documents["/catalog.json"] = {
+        "type": "FeatureCollection",
+        "features": [item("a"), item("a"), item("b", 11.0)],
+    }
     assert ids(find_scenes(request_of(), server.settings())) == ["a", "b"]
 
 
