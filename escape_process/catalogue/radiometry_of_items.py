@@ -16,6 +16,9 @@ NOISE_FIELDS = (
     "noise_floor_db",
 )
 
+TERRAIN_FIELD = "escape:terrain_corrected"
+"""On the item or an asset: whether its reader corrects for the terrain, where a product's name does not tell it."""
+
 PALSAR_LEVEL = re.compile(r"(?<![0-9.])(?P<level>1\.1|1\.5|2\.1|2\.2|3\.1)[GR_][UPML_][AD]")
 """Level, option, projection and orbit direction at the end of JAXA's product ids, as in HBQR2.1GUA."""
 PALSAR_MOSAIC = re.compile(r"[NS]\d{2}[EW]\d{3}_\d{2}_(?:sl|MOS)_", re.IGNORECASE)
@@ -96,6 +99,9 @@ def palsar_level(item: Mapping[str, Any], asset: Asset) -> str:
 
 def is_terrain_corrected(item: Mapping[str, Any], asset: Asset) -> bool:
     """Tell whether positions and angles follow the terrain; where nothing is said, analysis-ready data are assumed."""
+    for layer in (asset.fields, as_mapping(item.get("properties"))):
+        if isinstance(said := layer.get(TERRAIN_FIELD), bool):
+            return said
     level = palsar_level(item, asset)
     if level:
         return _TERRAIN_CORRECTED.get(level, True)

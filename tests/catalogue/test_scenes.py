@@ -255,6 +255,14 @@ def test_conventions_by_file_name(item: Make, product: str, convention: str, ter
     assert scene.terrain_corrected is terrain_corrected
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_item_that_says_itself_whether_it_is_terrain_corrected(item: Make, said: bool) -> None:
+    described = item(**{"escape:terrain_corrected": said})
+    described["assets"]["HH"]["href"] = f"./IMG-HH-ALOS2014555550-140829-HBQ{'R1.5GUA' if said else 'R2.1GUA'}"
+    scene = accept(described)
+    assert scene.terrain_corrected is said
+
+
 @pytest.mark.parametrize(("key", "convention"), [("Gamma0_{}", "gamma0"), ("sigma-nought_{}", "sigma0")])
 def test_conventions_by_key(item: Make, key: str, convention: str) -> None:
     named = strip_convention(item())
