@@ -1,0 +1,106 @@
+"""Means of power over boxes of full-resolution samples in radar geometry."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escape_process.readers.ceos.image import SATURATED, Image
+from escape_process.readers.ceos.placing import Placed
+from escape_process.readers.ceos.product import Product
+
+LEAST_VALID_SHARE = 0.5
+"""A box with a smaller share of valid samples has no value."""
+MOST_SAMPLES = 24 * 1024 * 1024
+"""Under one tile; one that needs more is read in parts."""
+
+Array = NDArray[np.float64]
+
+
+def power_of(samples: NDArray[Any]) -> Array:
+    """Return the power of complex samples or of amplitudes, float64; 0 where a sample is missing or over range."""
+    if np.iscomplexobj(samples):
+        power = np.square(samples.real.astype(np.float64)) + np.square(samples.imag.astype(np.float64))
+        return np.where(np.isfinite(power), power, 0.0)
+    power = np.square(samples.astype(np.float64))
+    return np.where(samples == SATURATED, 0.0, power)
+
+
+def box_means(
+    power: Array, first_line: NDArray[np.int64], first_pixel: NDArray[np.int64], box: tuple[int, int]
+) -> Array:
+    """Average boxes of a block.
+
+    Parameters
+    ----------
+    power
+        (lines, pixels); 0 counts as missing.
+    first_line, first_pixel
+        Of each box, any shape; the boxes must lie inside the block.
+    box
+        (lines, pixels) of each.
+
+    Returns
+    -------
+    Means over the positive samples, same shape; NaN where fewer than half are.
+    """
+    count = box_sums((power > 0).astype(np.float64), first_line, first_pixel, box)
+    total = box_sums(power, first_line, first_pixel, box)
+    enough = count >= LEAST_VALID_SHARE * box[0] * box[1]
+    return np.where(enough, np.maximum(total, 0.0) / np.maximum(count, 1), np.nan)
+
+
+def box_sums(
+    values: Array, first_line: NDArray[np.int64], first_pixel: NDArray[np.int64], box: tuple[int, int]
+) -> Array:
+    """Return sums over boxes, by a table of all sums from the first corner."""
+    table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    table[1:, 1:] = values.cumsum(axis=0).cumsum(axis=1)
+    last_line, last_pixel = first_line + box[0], first_pixel + box[1]
+    return np.asarray(
+        table[last_line, last_pixel]
+        - table[first_line, last_pixel]
+        - table[last_line, first_pixel]
+        + table[first_line, first_pixel]
+    )
+
+
+def multilook(product: Product, image: Image, placed: Placed, *, whole_lines: bool) -> NDArray[np.float32]:
+    """Return sigma0 at the cells of a tile: linear power, NaN where a box is not wholly inside the image.
+
+    Errors as of `Image.read`.
+    """
+    box = (product.sampling.lines, product.sampling.pixels)
+    out = np.full(placed.line.shape, np.nan)
+    with np.errstate(invalid="ignore"):
+        line = np.rint(placed.line - (box[0] - 1) / 2)
+        pixel = np.rint(placed.pixel - (box[1] - 1) / 2)
+        lines, pixels = product.shape
+        inside = (line >= 0) & (line + box[0] <= lines) & (pixel >= 0) & (pixel + box[1] <= pixels)
+    if not inside.any():
+        return out.astype(np.float32)
+    rows = np.flatnonzero(inside.any(axis=1))
+    for part in _parts(line, pixel, inside, (int(rows[0]), int(rows[-1]) + 1), box):
+        chosen = inside[part]
+        first_line, first_pixel = line[part][chosen].astype(np.int64), pixel[part][chosen].astype(np.int64)
+        top, left = int(first_line.min()), int(first_pixel.min())
+        height, width = int(first_line.max()) + box[0] - top, int(first_pixel.max()) + box[1] - left
+        power = power_of(image.read(top, left, height, width, whole_lines=whole_lines))
+        out[part][chosen] = box_means(power, first_line - top, first_pixel - left, box)
+    return np.asarray(out * product.factor * placed.renormalised, dtype=np.float32)
+
+
+def _parts(
+    line: Array, pixel: Array, inside: NDArray[np.bool_], rows: tuple[int, int], box: tuple[int, int]
+) -> list[slice]:
+    """Cut rows of a tile into parts whose samples fit in memory."""
+    chosen = inside[rows[0] : rows[1]]
+    if not chosen.any():
+        return []
+    first_line, first_pixel = line[rows[0] : rows[1]][chosen], pixel[rows[0] : rows[1]][chosen]
+    samples = (np.ptp(first_line) + box[0]) * (np.ptp(first_pixel) + box[1])
+    middle = (rows[0] + rows[1]) // 2
+    if samples <= MOST_SAMPLES or middle == rows[0]:
+        return [slice(*rows)]
+    halves = ((rows[0], middle), (middle, rows[1]))
+    return [part for half in halves for part in _parts(line, pixel, inside, half, box)]
