@@ -1,20 +1,31 @@
 """Items of whatever products lie in folders, archives and behind addresses."""
 
 import datetime as dt
+import functools
+import http.server
 import json
 import shutil
+import threading
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from click.testing import CliRunner, Result
+from stac_validation import validate_offline
 
+from escape_process.catalogue.scenes import scene_from_item
 from escape_process.catalogue.sources import Declaration
 from escape_process.cli import main
 from escape_process.errors import InvalidInputError
-from escape_process.make_items import make_items
+from escape_process.make_items import make_item, make_items
+from escape_process.readers import geotiff
+from escape_process.records import Refusal, Scene
+from escape_process.request import RetrievalRequest
 
 GRID = Affine(25, 0, 290800, 0, -25, 4575300)
 SAID = ("--datetime", "2024-05-04T12:00:00Z", "--radiometry", "sigma0", "--encoding", "dn")
@@ -127,3 +138,180 @@ def test_declared_properties_and_format_test(tmp_path: Path) -> None:
     refused = call("make-item", folder, "--out", tmp_path / "out", "--property", "137")
     assert refused.exit_code == 2
     assert "KEY=VALUE" in refused.stderr
+
+
+def item_of(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    (item,) = json.loads(result.stdout)["items"]
+    return dict(item)
+
+
+def write_palsar2(folder: Path, level: str = "2.1", names: tuple[str, ...] = ("HH", "HV", "VH", "VV")) -> Path:
+    stem = f"ALOS2014555550-140829-HBQR{level}GUA"
+    for name in names:
+        write(folder / f"IMG-{name}-{stem}.tif")
+    (folder / f"{stem.replace('-HBQ', '_HBQ')}.kml").write_text("<kml/>")
+    (folder / "summary.txt").write_text(
+        'Scs_SceneID="ALOS2014555550-140829"\nPds_PixelSpacing="25.0"\nImg_OffNadirAngle="28.4"\n'
+        'Img_SceneStartDateTime="20140829 04:33:42.052"\nImg_SceneEndDateTime="20140829 04:33:52.052"\n'
+        f'Lbi_ProcessLevel="{level}"\n'
+    )
+    return folder
+
+
+@pytest.mark.parametrize("packed", ["zip", "gztar", None])
+def test_jaxa_geotiffs_in_folders_and_archives(tmp_path: Path, shared_data: Path, packed: str | None) -> None:
+    folder = write_palsar2(tmp_path / "0000012345_001001_ALOS2014555550-140829")
+    place = folder if packed is None else Path(shutil.make_archive(str(tmp_path / "order"), packed, folder))
+    out = tmp_path / "mine"
+    item = item_of(call("make-item", place, "--out", out, "--frequency", "1.2365e9", "--looks", "4", "--json"))
+    validate_offline({**item, "links": [{"rel": "collection", "href": "./c.json"}]}, shared_data / "stac_schemas")
+    assert item["id"] == "ALOS2014555550-140829-HBQR2_1GUA"
+    assert item["properties"]["datetime"] == "2014-08-29T04:33:42.052000Z"
+    assert item["properties"]["end_datetime"] == "2014-08-29T04:33:52.052000Z"
+    assert item["properties"]["view:off_nadir"] == 28.4
+    assert item["properties"]["sar:pixel_spacing_range"] == 25.0
+    assert set(item["assets"]) == {"HH", "HV", "VH", "VV", "summary", "kml"}
+    path = out / item["id"] / f"{item['id']}.json"
+    scene = scene_from_item(json.loads(path.read_text()), str(path), RetrievalRequest(ids=["any"]))
+    assert isinstance(scene, Scene)
+    assert scene.angle.constant_deg == pytest.approx(31.5, abs=0.2)
+    assert {band.convention for band in scene.bands.values()} == {"sigma0"}
+    assert all(Path(band.href).is_file() for band in scene.bands.values())
+    before = contents(out)
+    assert call("make-item", place, "--out", out, "--frequency", "1.2365e9", "--looks", "4").exit_code == 0
+    assert contents(out) == before
+
+
+def test_two_levels_of_a_scene_in_one_folder(tmp_path: Path) -> None:
+    write_palsar2(tmp_path / "held", "2.1")
+    write_palsar2(tmp_path / "held", "1.5", names=("HH", "HV"))
+    result = call("make-item", tmp_path / "held", "--out", tmp_path / "mine", "--json")
+    warnings = json.loads(result.stdout)["warnings"]
+    assert set(warnings) == {"ALOS2014555550-140829-HBQR2_1GUA", "ALOS2014555550-140829-HBQR1_5GUA"}
+    said = " ".join(warnings["ALOS2014555550-140829-HBQR1_5GUA"])
+    assert "Not full-polarimetric: VV missing" in said
+    assert "not terrain corrected" in said
+
+
+def test_product_made_of_digital_numbers_is_no_longer_such(tmp_path: Path) -> None:
+    stem = "ALOS2014555550-140829-HBQR2.1GUA"
+    for name in ("HH", "HV", "VV"):
+        write(tmp_path / "held" / f"{stem}_{name}.tif", dtype="float32", nodata=None)
+    result = call("make-item", tmp_path / "held", "--out", tmp_path / "mine", "--json")
+    (item,) = json.loads(result.stdout)["items"]
+    assert "unit" not in item["assets"]["HH"]["bands"][0]
+    assert "escape:calibration_factor_db" not in item["assets"]["HH"]
+    assert item["assets"]["HH"]["roles"] == ["data", "sigma0"]
+    assert "declare the encoding" in result.stderr
+
+
+def test_real_mosaic_tile_needs_no_word(tmp_path: Path, shared_data: Path) -> None:
+    out = tmp_path / "mine"
+    result = call("make-item", shared_data / "alos2_mosaic2020_N23W161", "--out", out, "--json")
+    item = item_of(result)
+    validate_offline({**item, "links": [{"rel": "collection", "href": "./c.json"}]}, shared_data / "stac_schemas")
+    assert item["id"] == "N23W161_20_MOS_F02DAR"
+    assert item["properties"]["datetime"] == "2020-09-09T10:44:12.406000Z"
+    assert "VV missing" in result.stderr
+    shape = shapely.geometry.shape(item["geometry"])
+    assert shape.is_valid
+    assert shape.area < 0.2, "of a tile of one square degree, most holds no data"
+    assert {name: item["assets"][name]["escape:noise_floor_db"] for name in ("HH", "HV")} == {"HH": -41.1, "HV": -49.2}
+    refused = scene_from_item(item, str(out / "item.json"), RetrievalRequest(ids=["any"]))
+    assert isinstance(refused, Refusal)
+    assert "VV" in refused.reason
+
+
+def test_analysis_ready_quad_pol_with_its_metadata(tmp_path: Path, shared_data: Path) -> None:
+    """Rasters named as level 2.2, whose real XML speaks for them."""
+    (real,) = (shared_data / "alos2_l22_scansar_stac").glob("*.xml")
+    stem = "ALOS2437590500-220630_WWDR2.2GUA"
+    for name in ("HH", "HV", "VH", "VV"):
+        write(tmp_path / "held" / f"{stem}_{name}_SLP.tif", nodata=None)
+    write(tmp_path / "held" / f"{stem}_LIN.tif", 3500, nodata=None)
+    write(tmp_path / "held" / f"{stem}_MSK.tif", 1, nodata=None)
+    shutil.copy(real, tmp_path / "held")
+    result = call("make-item", tmp_path / "held", "--out", tmp_path / "mine", "--json")
+    item = item_of(result)
+    validate_offline({**item, "links": [{"rel": "collection", "href": "./c.json"}]}, shared_data / "stac_schemas")
+    scene = scene_from_item(item, "item.json", RetrievalRequest(ids=["any"]))
+    assert isinstance(scene, Scene)
+    assert scene.frequency == 1.2365e9
+    assert (scene.angle.scale, scene.angle.local) == (0.01, True)
+    assert {(band.convention, band.encoding, band.calibration_factor_db) for band in scene.bands.values()} == {
+        ("gamma0", "dn", -83.0)
+    }
+    assert scene.noise_floor_db == {"HH": -30.0, "HV": -32.5}
+    assert scene.mask is not None
+    assert (scene.mask.layover_shadow, scene.mask.water) == ({2, 3}, {4})
+    assert result.stderr.count("\n") == 1, "only the looks are unknown"
+
+
+def test_products_behind_addresses(tmp_path: Path) -> None:
+    held = write_palsar2(tmp_path / "held" / "scene")
+    shutil.make_archive(str(tmp_path / "held" / "order"), "zip", held)
+    handler = functools.partial(Quiet, directory=tmp_path / "held")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        files = [f"{base}/scene/{path.name}" for path in held.iterdir()]
+        loose = item_of(call("make-item", *files, "--out", tmp_path / "loose", "--json"))
+        packed = item_of(call("make-item", f"{base}/order.zip", "--out", tmp_path / "packed", "--json"))
+        missing = call("make-item", f"{base}/scene/HH.tif", f"{base}/none.zip", "--out", tmp_path / "none")
+        server.shutdown()
+    for name in ("id", "geometry", "bbox", "properties"):
+        assert loose[name] == packed[name]
+    assert loose["assets"]["HH"]["href"].startswith(f"{base}/scene/IMG-HH-")
+    assert loose["assets"]["HH"]["file:size"] == packed["assets"]["HH"]["file:size"]
+    assert missing.exit_code == 1
+    assert missing.stderr.count("escape-process: ") == 2
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_evil_archive_is_reported_and_the_others_made(tmp_path: Path) -> None:
+    write_palsar2(tmp_path / "held" / "good")
+    with zipfile.ZipFile(tmp_path / "held" / "evil.zip", "w") as archive:
+        archive.write(tmp_path / "held" / "good" / "summary.txt", "../../HH.tif")
+    (tmp_path / "held" / "cut.zip").write_bytes(b"PK\x03\x04")
+    result = call("make-item", tmp_path / "held", "--out", tmp_path / "mine")
+    assert result.exit_code == 2
+    assert "evil.zip: The archive evil.zip holds 'HH.tif', which leads elsewhere" in result.stderr
+    assert "cut.zip: The archive cut.zip is truncated" in result.stderr
+    assert not (tmp_path / "HH.tif").exists()
+    assert (tmp_path / "mine" / "ALOS2014555550-140829-HBQR2_1GUA").is_dir()
+
+
+def test_absurd_rasters_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    for name, options in (
+        ("long", {"height": 8, "width": 250_000}),
+        ("large", {"height": 100_000, "width": 100_000, "tiled": True, "blockxsize": 512, "blockysize": 512}),
+        ("block", {"height": 40_000, "width": 40_000, "blockysize": 40_000}),
+    ):
+        (tmp_path / name).mkdir()
+        options |= {"driver": "GTiff", "count": 1, "dtype": "uint16", "crs": "EPSG:32630", "transform": GRID}
+        with rasterio.open(tmp_path / name / "HH.tif", "w", sparse_ok=True, compress="deflate", **options):
+            pass
+        with pytest.raises(InvalidInputError, match=r"HH\.tif (claims|lies in blocks of)"):
+            make_item(tmp_path / name, DECLARED)
+
+
+def test_internal_error_of_a_reader_is_one_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        write_scene(tmp_path / name)
+    describe = geotiff.describe
+
+    def fail(hrefs: tuple[str, ...], *arguments: object, **options: object) -> object:
+        if "/a/" in hrefs[0]:
+            raise ZeroDivisionError
+        return describe(hrefs, *arguments, **options)
+
+    monkeypatch.setattr(geotiff, "describe", fail)
+    made = make_items([str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "out", declared=DECLARED)
+    assert [item.id for item in made.items] == ["b"]
+    assert [failure.name for failure in made.failures] == ["a"]
+    assert made.exit_code != 0

@@ -145,7 +145,7 @@ def unpack(href: str, folder: Path, settings: Settings) -> Path:
 
     Returns
     -------
-    The folder of the archive's files, named by the archive and what it holds.
+    The folder of the archive's files: named like the archive, in one named by what it holds.
 
     Raises
     ------
@@ -163,9 +163,10 @@ def unpack(href: str, folder: Path, settings: Settings) -> Path:
         said = repr([(member.name, member.size, member.mark) for member in members])
         key = hashlib.sha256(f"{size} {said}".encode()).hexdigest()[:10]
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", re.sub(r"\.(zip|tar|tar\.gz|tgz)$", "", name, flags=re.IGNORECASE))
-        target = folder / f"{stem.lstrip('.')}-{key}"
+        target = folder / key
+        files = stem.lstrip(".") or "archive"
         if target.is_dir():
-            return target
+            return target / files
         try:
             folder.mkdir(parents=True, exist_ok=True)
             needed = sum(member.size for member in members)
@@ -174,15 +175,15 @@ def unpack(href: str, folder: Path, settings: Settings) -> Path:
                     f"The archive {name} unpacks to {needed // 2**20 + 1} MiB, but the disk has no room."
                 )
             with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary:
-                root = Path(temporary) / "files"
-                root.mkdir()
-                _write(archive, members, root, name)
+                root = Path(temporary) / "complete"
+                (root / files).mkdir(parents=True)
+                _write(archive, members, root / files, name)
                 root.replace(target)
         except OSError as error:
             if isinstance(error, gzip.BadGzipFile):
                 raise
             raise StorageError(f"The archive {name} cannot be unpacked: {error.strerror}.") from error
-    return target
+    return target / files
 
 
 @contextmanager
@@ -193,7 +194,7 @@ def _opened(href: str, settings: Settings) -> Iterator[tuple[_Zip | _Tar, int]]:
         size = stream.seek(0, 2)
         stream.seek(0)
         try:
-            yield (_Zip(stream, name) if href.lower().endswith(".zip") else _Tar(stream, name)), size
+            yield (_Zip(stream, name) if name.lower().endswith(".zip") else _Tar(stream, name)), size
         except EscapeError:
             raise
         except _UNREADABLE as error:

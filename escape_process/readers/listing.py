@@ -24,7 +24,8 @@ MOST_FILES = 200_000
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 _FAMILIES: Sequence[Family] = ("ceos", "nisar", "covariance")
-_JAXA = re.compile(r"(ALOS2\d{9}-\d{6})[-_]([A-Z]{3}[LR]\d\.\d[GR_][UPML_][AD])")
+_JAXA = re.compile(r"(ALOS[24][A-Z0-9]{5,20}-\d{6})[-_]([A-Z]{3}[LR]\d\.\d[A-Z_]{2}[AD])", re.ASCII)
+"""Scene id and product id, which all files of one of JAXA's products have in their names."""
 _RASTER_LIKE = re.compile(r"\.(tiff?|h5|hdf5|he5|bin|img|dim)$|^IMG-", re.IGNORECASE)
 _NAMED_WORDS = frozenset({"sl", "slp", "msk", "mask", "lin", "linci", "lia", "inc", "date", "local", "ellipsoid"})
 _NAMED_WORDS |= frozenset({"incidence", "angle", "incidenceangle", "localincidenceangle", "theta"})
@@ -43,7 +44,7 @@ class ProductFiles:
 
 def is_archive(href: str) -> bool:
     """Tell from its name whether a file is an archive that is unpacked."""
-    return href.lower().endswith(ARCHIVES)
+    return file_name(href).lower().endswith(ARCHIVES)
 
 
 def list_files(place: str, settings: Settings, skip: Path | None = None) -> list[str]:
@@ -106,7 +107,8 @@ def family_of(names: Sequence[str]) -> tuple[bool, Family | None]:
     """Tell whether files of these names are a product, and of which family."""
     for family in _FAMILIES:
         if find_spec(f"escape_process.readers.{family}") is not None and family_module(family).recognises(names):
-            return True, family
+            plain = family == "ceos" and geotiff.recognises(names)  # GeoTIFFs with their leader beside them
+            return True, None if plain else family
     return geotiff.recognises(names), None
 
 

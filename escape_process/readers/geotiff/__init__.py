@@ -9,15 +9,31 @@ from typing import Any
 
 from escape_process.hrefs import file_name
 from escape_process.readers.footprints import footprint_of
+from escape_process.readers.geotiff.card4l import hints_of_card4l
 from escape_process.readers.geotiff.files import POLARIZATIONS, RasterFile, RasterSet, find_rasters, kind_of, outline
-from escape_process.readers.geotiff.hints import Hints, folder_name, read_hints
+from escape_process.readers.geotiff.hints import Hints, read_hints
+from escape_process.readers.geotiff.jaxa import hints_of_alos2, hints_of_mosaic
+from escape_process.readers.geotiff.leader import hints_of_leader
+from escape_process.readers.geotiff.nisar_manifest import folder_name, hints_of_manifest
+from escape_process.readers.geotiff.summary import hints_of_summary
 from escape_process.records import Description, Encoding
 from escape_process.settings import Settings
 
 __all__ = ["POLARIZATIONS", "describe", "kind_of", "recognises"]
 
-UNITS: Mapping[Encoding, str] = {"dn": "DN", "amplitude": "1", "linear": "1", "db": "dB"}
-"""Band unit of each encoding; an amplitude also has the role `amplitude`."""
+UNITS: Mapping[Encoding, str] = {"dn": "DN", "linear": "1", "db": "dB"}
+"""Band unit of each encoding that a product can tell."""
+
+_SOURCES = (hints_of_card4l, hints_of_summary, hints_of_leader, hints_of_alos2, hints_of_mosaic, hints_of_manifest)
+"""What knows something of a product, the most trustworthy first."""
+
+_COMPANIONS = {
+    "metadata": (re.compile(r"(?<!\.aux)\.xml$", re.IGNORECASE), "application/xml", "Metadata of the product"),
+    "summary": (re.compile(r"^summary\.txt$", re.IGNORECASE), "text/plain", "Summary of the product"),
+    "leader": (re.compile(r"^LED-ALOS"), "application/octet-stream", "CEOS leader"),
+    "kml": (re.compile(r"\.kml$", re.IGNORECASE), "application/vnd.google-earth.kml+xml", "Outline"),
+}
+"""Key, file name, media type and title of files that are no rasters."""
 
 _ORIENTATION = {"H": "horizontal", "V": "vertical"}
 
@@ -37,7 +53,7 @@ def describe(
     hrefs
         One GeoTIFF a polarization (HH.tif, scene_HH.tif, IMG-HH-ALOS2...tif, ...), all on one grid; beside them, where
         there are, a local incidence angle (*_LIN.tif, local_incidence_angle.tif, ...), a mask (mask.tif, *_MSK.tif),
-        JAXA's summary.txt or a manifest.json that names a NISAR granule.
+        JAXA's summary.txt, leader or XML, or a manifest.json that names a NISAR granule.
     dem
         A terrain model: of no use here, since the rasters lie on a map grid already.
     name
@@ -53,11 +69,11 @@ def describe(
         where a file is missing or its host fails.
     """
     found = find_rasters(hrefs, settings)
-    hints = read_hints(hrefs, settings)
+    hints = read_hints(hrefs, [file.href for file in found.bands.values()], _SOURCES, settings)
     given = name or folder_name(found.first.href) or "scene"
     properties = {
-        "platform": hints.platform,
-        "instruments": list(hints.instruments) or None,
+        "platform": None,  # the order of a familiar item
+        "instruments": None,
         "gsd": found.first.pixel_size,
         **hints.properties,
         "sar:polarizations": list(found.bands),
@@ -70,7 +86,7 @@ def describe(
         end=hints.end,
         grid=found.first.grid,
         geometry=footprint_of(outline(found, settings), found.first.grid),
-        assets=_assets(hints, found),
+        assets={**_assets(hints, found), **_companions(hrefs)},
         properties={key: value for key, value in properties.items() if value is not None},
         warnings=(*hints.warnings, *unused),
     )
@@ -94,17 +110,17 @@ def _assets(hints: Hints, found: RasterSet) -> dict[str, Any]:
     assets: dict[str, Any] = {}
     for name, file in found.bands.items():
         sent, received = (_ORIENTATION[letter] for letter in name)
-        amplitude = ["amplitude"] if hints.encoding == "amplitude" else []
+        encoding = _encoding(hints, file)
         assets[name] = {
             "href": file.href,
             "type": file.media_type,
             "title": f"{name} backscatter",
             "description": f"Sent {sent}, received {received}.",
-            "roles": ["data", *([hints.radiometry] if hints.radiometry else []), *amplitude],
+            "roles": ["data", *([hints.radiometry] if hints.radiometry else [])],
             "sar:polarizations": [name],
-            "bands": [_band_fields(name, file, file.unit if hints.encoding is None else UNITS[hints.encoding])],
+            "bands": [_band_fields(name, file, file.unit if encoding is None else UNITS[encoding])],
         }
-        if hints.calibration_factor_db is not None:
+        if hints.calibration_factor_db is not None and encoding == "dn":
             assets[name]["escape:calibration_factor_db"] = hints.calibration_factor_db
         if name in hints.noise_floor_db:
             assets[name]["escape:noise_floor_db"] = hints.noise_floor_db[name]
@@ -133,6 +149,21 @@ def _assets(hints: Hints, found: RasterSet) -> dict[str, Any]:
             "bands": [band],
         }
     return assets
+
+
+def _companions(hrefs: Sequence[str]) -> dict[str, Any]:
+    """Return assets of the files that tell of the rasters, so that whoever has the item has them, too."""
+    assets: dict[str, Any] = {}
+    for href in sorted(hrefs):
+        for key, (pattern, media_type, title) in _COMPANIONS.items():
+            if key not in assets and pattern.search(file_name(href)):
+                assets[key] = {"href": href, "type": media_type, "title": title, "roles": ["metadata"]}
+    return assets
+
+
+def _encoding(hints: Hints, file: RasterFile) -> Encoding | None:
+    """Return how a raster stores power; one that its user made of a product's digital numbers is no longer such."""
+    return None if hints.encoding == "dn" and file.dtype.startswith("float") else hints.encoding
 
 
 def _classes(classes: Mapping[int, str]) -> list[dict[str, Any]]:
