@@ -15,7 +15,9 @@ LOGGER = logging.getLogger(__name__)
 
 _OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 _OGC_TYPES = {"NoSuchProcess": "no-such-process", "NoSuchJob": "no-such-job", "ResultNotReady": "result-not-ready"}
-"""The exceptions that OGC API - Processes 1.0 gives an address; others are typed by their code."""
+"""The exceptions that OGC API - Processes 1.0 gives an address."""
+_BLANK = "about:blank"
+"""Type of all others: their status says what they are (RFC 7807, 4.2), and `code` says it more closely."""
 
 
 class Problem(Exception):  # noqa: N818  # the name of RFC 7807
@@ -33,16 +35,19 @@ def json_response(body: Any, status: int = 200, media_type: str = "application/j
 
 
 def problem_response(status: int, code: str, detail: str) -> Response:
-    """Return an error in the shape of OGC's exception schema (RFC 7807); pygeoapi's clients read code, description."""
-    body = {
-        "type": _OGC + _OGC_TYPES[code] if code in _OGC_TYPES else code,
+    """Return an error in the shape of OGC's exception schema (RFC 7807)."""
+    return json_response(_problem(status, code, detail), status)
+
+
+def _problem(status: int, code: str, detail: str) -> dict[str, Any]:
+    return {
+        "type": _OGC + _OGC_TYPES[code] if code in _OGC_TYPES else _BLANK,
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "code": code,
+        "code": code,  # clients of pygeoapi read this and the next
         "description": detail,
     }
-    return json_response(body, status)
 
 
 def handle_errors(app: Flask) -> None:
@@ -55,6 +60,19 @@ def handle_errors(app: Flask) -> None:
     )
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _internal_error)
+    app.after_request(_in_the_same_shape)
+
+
+def _in_the_same_shape(response: Response) -> Response:
+    """Rewrite what pygeoapi's own views, such as those of collections, answer as an error."""
+    # asked of the header: pygeoapi puts a plain dictionary in the place of flask's headers
+    if response.status_code < 400 or not response.headers.get("Content-Type", "").startswith("application/json"):
+        return response
+    body = response.get_json(force=True, silent=True)
+    if isinstance(body, dict) and "detail" not in body and isinstance(body.get("description"), str):
+        code = str(body.get("code") or EscapeError.code)
+        response.set_data(json.dumps(_problem(response.status_code, code, body["description"])))
+    return response
 
 
 def _told(error: EscapeError) -> Response:

@@ -108,14 +108,14 @@ SCHEMAS: dict[str, Any] = {
     },
     "exception": {
         "type": "object",
-        "required": ["type"],
+        "required": ["type", "title", "status", "detail", "code"],
         "properties": {
-            "type": {"type": "string", "description": "The standard's address of the exception, or its code."},
+            "type": {"type": "string", "description": "The standard's address of the exception, else about:blank."},
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "A sentence for a person: what was wrong and what to do."},
             "instance": {"type": "string"},
-            "code": {"type": "string"},
+            "code": {"type": "string", "description": "What it is in one word, for programs."},
             "description": {"type": "string"},
         },
     },

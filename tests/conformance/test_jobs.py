@@ -74,7 +74,8 @@ def test_a47b_results_of_a_failed_job_are_its_reason(client: Client) -> None:
         answer = client.get(f"{accepted.headers['Location']}/{path}")
         assert answer.status_code == 422
         ogc_schemas.check(answer.json(), ogc_schemas.EXCEPTION)
-        assert answer.json()["type"] == "NoApplicableScene"
+        assert answer.json()["type"] == "about:blank"
+        assert answer.json()["code"] == "NoApplicableScene"
         assert answer.json()["detail"] == status["message"]
 
 
