@@ -63,6 +63,11 @@ def conformance(config: Mapping[str, Any]) -> list[str]:
     return sorted(classes)
 
 
+def job_control(metadata: Mapping[str, Any]) -> list[str]:
+    """Return how a process may be executed; both ways where it does not say."""
+    return list(metadata.get("jobControlOptions", ["sync-execute", "async-execute"]))
+
+
 def summary(metadata: Mapping[str, Any], url: str) -> dict[str, Any]:
     """Return a process as the list has it."""
     page = f"{url}/processes/{metadata['id']}"
@@ -74,7 +79,7 @@ def summary(metadata: Mapping[str, Any], url: str) -> dict[str, Any]:
     ]
     return {
         **{name: metadata[name] for name in _SUMMARY if name in metadata},
-        "jobControlOptions": [*metadata.get("jobControlOptions", ["sync-execute", "async-execute"]), "dismiss"],
+        "jobControlOptions": [*job_control(metadata), "dismiss"],
         "outputTransmission": metadata.get("outputTransmission", ["value"]),
         "links": [*copy.deepcopy(metadata.get("links", [])), *links],
     }

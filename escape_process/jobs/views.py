@@ -97,11 +97,11 @@ class JobViews:
         """Execute a process: 200 or 204 with results, or 201 with the status of a job."""
         self._check_process(process_id)
         body = parameters.body()
-        mode, wait = parameters.preferences()
+        mode, wait = self._preferences(process_id)
         job_id, _, _, status, headers = self._manager.execute_process(
             process_id,
             body.get("inputs", {}),
-            execution_mode=self._execution_mode(process_id, mode),
+            execution_mode=mode,
             requested_outputs=body.get("outputs"),
             subscriber=body.get("subscriber"),
             requested_response=body.get("response", "raw"),
@@ -208,12 +208,12 @@ class JobViews:
         outputs = self._manager.get_processor(process_id).metadata["outputs"]
         return {name: output["schema"] for name, output in outputs.items()}
 
-    def _execution_mode(
-        self, process_id: str, preferred: RequestedProcessExecutionMode | None
-    ) -> RequestedProcessExecutionMode | None:
-        """Return how to execute: as preferred, unless the process offers jobs only."""
-        options = self._manager.get_processor(process_id).metadata.get("jobControlOptions", ["sync-execute"])
-        return preferred if "sync-execute" in options else RequestedProcessExecutionMode.respond_async
+    def _preferences(self, process_id: str) -> tuple[RequestedProcessExecutionMode | None, int | None]:
+        """Return how to execute and how long to wait: as preferred, unless the process offers one way only."""
+        options = descriptions.job_control(self._manager.get_processor(process_id).metadata)
+        if "sync-execute" not in options:
+            return RequestedProcessExecutionMode.respond_async, None
+        return parameters.preferences() if "async-execute" in options else (None, None)
 
     def _check_process(self, process_id: str) -> None:
         known = self._manager.processes

@@ -37,3 +37,19 @@ class StandIn(EscapeProcessor):
         if word in FAILURES:
             raise FAILURES[word]
         return SimpleNamespace(items=ITEMS, report={"seed": request.seed, "process": os.getpid()})
+
+
+class OnlyJobs(StandIn):
+    """Offers no synchronous execution."""
+
+    def __init__(self, processor_def: dict[str, Any]) -> None:
+        super().__init__(processor_def)
+        self.metadata |= {"id": "only-jobs", "jobControlOptions": ["async-execute"]}
+
+
+class NoJobs(StandIn):
+    """Offers no asynchronous execution."""
+
+    def __init__(self, processor_def: dict[str, Any]) -> None:
+        super().__init__(processor_def)
+        self.metadata |= {"id": "no-jobs", "jobControlOptions": ["sync-execute"]}
