@@ -24,7 +24,7 @@ _ERRORS = {
     410: "The job was dismissed, or its results are no longer stored",
     413: "The body of the request is too long",
     422: "The request is right, but no usable scene answers it",
-    429: "The queue is full: try again after the seconds in Retry-After",
+    429: "The queue is full, or the owner has as many unfinished jobs as one may: try again later",
     500: "Internal error",
     502: "A catalogue or an asset host failed",
     503: "The server stops",
@@ -74,7 +74,10 @@ def _document(
         "components": {
             "schemas": schemas,
             "parameters": _PARAMETERS,
-            "responses": {str(status): _error(text) for status, text in _ERRORS.items()},
+            "responses": {
+                **{str(status): _error(text) for status, text in _ERRORS.items()},
+                "429": _error(_ERRORS[429], {"Retry-After": "Seconds after which to try again"}),
+            },
         },
     }
 
@@ -82,7 +85,9 @@ def _document(
 def _ask_for_tokens(document: dict[str, Any]) -> None:
     """Say of executions and jobs that they need a token."""
     document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    document["components"]["responses"]["401"] = _error("A token is missing or not valid")
+    document["components"]["responses"]["401"] = _error(
+        "A token is missing or not valid", {"WWW-Authenticate": "Bearer, and what is wrong with the token"}
+    )
     for path, operations in document["paths"].items():
         if path.endswith("/execution") or path.startswith("/jobs"):
             for operation in operations.values():
@@ -210,8 +215,9 @@ def _answer(text: str, content: Mapping[str, Any]) -> dict[str, Any]:
     return {"description": text, "content": content}
 
 
-def _error(text: str) -> dict[str, Any]:
-    return _answer(text, _json("exception"))
+def _error(text: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    told = {name: _text_header(meaning) for name, meaning in (headers or {}).items()}
+    return {**_answer(text, _json("exception")), **({"headers": told} if told else {})}
 
 
 def _errors(statuses: tuple[int, ...]) -> dict[str, Any]:

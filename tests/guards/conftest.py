@@ -110,11 +110,20 @@ Serve = Callable[..., AbstractContextManager[str]]
 
 @pytest.fixture(scope="session")
 def serve_with() -> Serve:
-    """Return a function that serves a process that needs no scenes, from a folder, with further settings."""
+    """Return a function that serves a process that needs no scenes, from a folder, with further settings.
+
+    `manager` holds those of the queue.
+    """
 
     @contextmanager
-    def serve(folder: Path, environment: Mapping[str, str] | None = None, **settings: Any) -> Iterator[str]:
+    def serve(
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        manager: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Iterator[str]:
         config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
+        config["server"]["manager"].update(manager or {})
         processor = config["resources"][PROCESS]["processor"]
         processor["name"] = "stand_in.StandIn"
         catalogs = {"sample": str(ROOT / "catalog" / "samples" / "collection.json")}

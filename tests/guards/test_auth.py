@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -103,6 +104,37 @@ def test_a_job_is_its_owners(client: httpx.Client) -> None:
         assert job not in listed
     assert [one["jobID"] for one in client.get("/jobs", headers=as_(BOB)).json()["jobs"]] == [other]
     assert client.delete(f"/jobs/{job}", headers=as_(ALICE)).status_code == 200
+
+
+def test_the_openapi_document_says_what_needs_a_token(client: httpx.Client) -> None:
+    document = client.get("/openapi").json()
+    assert document["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}
+    refusal = document["components"]["responses"]["401"]
+    assert refusal["headers"].keys() == {"WWW-Authenticate"}
+    schema = {**refusal["content"]["application/json"]["schema"], "components": document["components"]}
+    protected = set()
+    for path, operations in document["paths"].items():
+        address = path.replace("{jobId}", "00000000-0000-4000-8000-000000000000").replace("{outputId}", "items")
+        for method, operation in operations.items():
+            answer = client.request(method, address)
+            if "security" in operation:
+                assert operation["security"] == [{"bearer": []}]
+                assert operation["responses"]["401"] == {"$ref": "#/components/responses/401"}
+                check_refused(answer)
+                jsonschema.validate(answer.json(), schema, jsonschema.Draft4Validator)
+                protected.add((method, path))
+            else:
+                assert "401" not in operation["responses"]
+                assert answer.status_code == 200, path
+    assert protected == {
+        ("post", f"/processes/{PROCESS}/execution"),
+        ("get", "/jobs"),
+        ("get", "/jobs/{jobId}"),
+        ("delete", "/jobs/{jobId}"),
+        ("get", "/jobs/{jobId}/results"),
+        ("get", "/jobs/{jobId}/results/{outputId}"),
+        ("get", "/jobs/{jobId}/logs"),
+    }
 
 
 def test_tokens_are_not_logged(client: httpx.Client, folder: Path) -> None:
