@@ -87,6 +87,8 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
     """Called by the pipeline with the share done and a sentence; set by whoever runs the job."""
     cancelled: Callable[[], bool]
     """Asked by the pipeline between blocks; set by whoever runs the job."""
+    owner: str | None
+    """Whose job it is; set by whoever runs it."""
 
     def __init__(self, processor_def: dict[str, Any]) -> None:
         # a copy: pygeoapi's OpenAPI generator takes members out of the metadata that it is given
@@ -95,6 +97,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
         self.settings = _server_settings(processor_def.get("settings") or {})
         self.progress = lambda share, message: None
         self.cancelled = lambda: False
+        self.owner = None
 
     def check(self, inputs: Any) -> RetrievalRequest:
         """Check the inputs of an execute request before a job is made of them.
@@ -122,7 +125,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
     def _run(self, request: RetrievalRequest) -> "Outcome":
         from escape_process.pipeline import run  # noqa: PLC0415  # slow to import: not for a listing
 
-        return run(request, self.settings, self.progress, self.cancelled)
+        return run(request, self.settings.of_owner(self.owner), self.progress, self.cancelled)
 
 
 def load_config(path: Path) -> tuple[dict[str, Any], Settings]:

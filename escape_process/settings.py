@@ -3,11 +3,21 @@
 In a server these stand under `processor: settings:` of pygeoapi-config.yml, where `${VAR:-default}` is resolved.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from escape_process.errors import InvalidInputError
 
@@ -35,8 +45,8 @@ class Auth(BaseModel):
 
     With it, whatever is not listed as public needs `Authorization: Bearer ...`: execution, jobs, their results,
     unpublished results and the metrics. Public stay the landing page, conformance, the OpenAPI document, process
-    descriptions, health, and the catalogue of published results with its STAC API unless `catalog` is true. A job is
-    seen by its owner alone; unpublished results are read by whoever has a token and their address.
+    descriptions, health, and the catalogue of published results with its STAC API unless `catalog` is true; with it
+    whoever has a token reads them. A job is seen, and its unpublished results are read, by its owner alone.
 
     Give either `token` or all of `issuer`, `audience` and `jwks_url`. Write secrets as ${NAME}, an environment
     variable, without quotes.
@@ -152,6 +162,8 @@ class Settings(BaseModel):
     max_items: Annotated[int, Field(ge=1)] = 1000
     """Most catalogue items that one search looks at."""
 
+    _owner: str | None = PrivateAttr(None)
+
     @model_validator(mode="after")
     def _default_is_known(self) -> Self:
         if self.default_catalog not in self.catalogs:
@@ -193,6 +205,12 @@ class Settings(BaseModel):
         entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return self.model_copy(update={"allowed_hosts": (*self.allowed_hosts, entry)})
 
+    def of_owner(self, owner: str | None) -> Self:
+        """Return these settings for the job of one owner, whose unpublished results lie in a folder of their own."""
+        settings = self.model_copy()
+        settings._owner = owner
+        return settings
+
     def names_host(self, host: str, port: int) -> bool:
         """Tell whether the operator names a host: in `allowed_hosts`, or as the host and port of a catalogue."""
         if (host.lower(), port) in map(_host_and_port, self.catalogs.values()):
@@ -222,8 +240,11 @@ class Settings(BaseModel):
 
     @property
     def unpublished_dir(self) -> Path:
-        """Results of requests with `publish` false: served by address, listed nowhere."""
-        return self.data_dir / "unpublished"
+        """Results of requests with `publish` false: served by address, an owner's to that owner; listed nowhere."""
+        folder = self.data_dir / "unpublished"
+        if self._owner is None:
+            return folder
+        return folder / f"owner-{hashlib.sha256(self._owner.encode()).hexdigest()[:32]}"
 
     @property
     def work_dir(self) -> Path:

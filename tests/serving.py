@@ -62,9 +62,15 @@ class Server:
 
 @contextmanager
 def serve(
-    folder: Path, catalogs: Mapping[str, Path | str] | None = None, allowed_hosts: Sequence[str] = ("127.0.0.1",)
+    folder: Path,
+    catalogs: Mapping[str, Path | str] | None = None,
+    allowed_hosts: Sequence[str] = ("127.0.0.1",),
+    **more: Any,
 ) -> Iterator[Server]:
-    """Serve the sample catalogue, and further ones by name, from a folder; hosts of tests are on loopback."""
+    """Serve the sample catalogue, and further ones by name, from a folder, with further settings.
+
+    Hosts of tests are on loopback.
+    """
     config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
     settings = config["resources"][PROCESS]["processor"]["settings"]
     settings["catalog_seed"] = str(ROOT / "catalog")
@@ -73,6 +79,7 @@ def serve(
         **{name: str(where) for name, where in (catalogs or {}).items()},
     }
     settings["allowed_hosts"] = list(allowed_hosts)
+    settings.update(more)
     path = folder / "config.yml"
     path.write_text(yaml.safe_dump(config))
     environment = {"ESCAPE_DATA_DIR": "data"}

@@ -68,6 +68,7 @@ def _execute(manager: JobManager, job: Job, watch: "_Watch") -> dict[str, Any]:
     processor.set_job_id(job.id)
     processor.progress = watch.progress
     processor.cancelled = watch.cancelled
+    processor.owner = job.owner
     _, values = processor.execute(json.loads(job.inputs), outputs_of(job) or None)
     return dict(values)
 

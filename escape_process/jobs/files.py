@@ -8,6 +8,7 @@ from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import NotFound
 from werkzeug.security import safe_join
 
+from escape_process.jobs.auth import owner
 from escape_process.settings import Settings
 
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -21,13 +22,22 @@ _ANY_ORIGIN = {
 
 
 def install_files(app: Flask, settings: Settings) -> None:
-    """Serve the catalogue under /catalog and results that were not to be published under /unpublished."""
+    """Serve the catalogue under /catalog and results that were not to be published under /unpublished.
+
+    Where tokens are asked for, the latter are served to their owner; another's are as little there as none.
+    """
 
     def catalog(path: str) -> Response:
         return _serve(settings.catalog_dir, path)
 
     def unpublished(path: str) -> Response:
-        return _serve(settings.unpublished_dir, path)
+        if settings.auth is None:
+            return _serve(settings.unpublished_dir, path)
+        mine = settings.of_owner(owner()).unpublished_dir
+        folder, _, inside = path.partition("/")
+        if folder != mine.name:
+            raise NotFound("There is no such file.")
+        return _serve(mine, inside)
 
     def allow_any_origin(response: Response) -> Response:
         if request.endpoint in ("catalog_file", "unpublished_file"):

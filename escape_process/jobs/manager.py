@@ -6,7 +6,7 @@ in order of arrival, so that no job ends with the web server. A processor under 
 `{output id: value}`, and may offer
 
 - `check(inputs)`: raises `EscapeError` where a request is wrong, before a job is made of it;
-- `progress` and `cancelled`: attributes that are set for the job at hand;
+- `progress`, `cancelled` and `owner`: attributes that are set for the job at hand;
 - `light = True`: takes no device, so that a worker runs such jobs beside the others.
 """
 

@@ -106,6 +106,33 @@ def test_a_job_is_its_owners(client: httpx.Client) -> None:
     assert client.delete(f"/jobs/{job}", headers=as_(ALICE)).status_code == 200
 
 
+def test_unpublished_results_are_their_owners(client: httpx.Client, folder: Path) -> None:
+    settings = Settings(data_dir=folder / "data")
+    mine, theirs = (settings.of_owner(name).unpublished_dir for name in ("alice", "bob"))
+    for place in (mine, theirs):
+        (place / "item").mkdir(parents=True)
+        (place / "item" / "item.json").write_text("{}")
+    address = f"/unpublished/{mine.name}/item/item.json"
+    assert client.get(address, headers=as_(ALICE)).status_code == 200
+    assert client.head(address, headers=as_(ALICE)).status_code == 200
+    check_refused(client.get(address))
+    never = client.get(f"/unpublished/{mine.name}/item/none.json", headers=as_(ALICE))
+    for path in (
+        address,
+        f"/unpublished/{theirs.name}/../{mine.name}/item/item.json",
+        f"/unpublished/{theirs.name}/%2e%2e/{mine.name}/item/item.json",
+        f"/unpublished/{theirs.name}%2f..%2f{mine.name}/item/item.json",
+        f"/unpublished//{mine.name}/item/item.json",
+        f"/unpublished/./{mine.name}/item/item.json",
+        f"/unpublished/{theirs.name}",
+        "/unpublished/a/a.json",  # made when no tokens were asked for: nobody's
+    ):
+        raw = client.base_url.copy_with(raw_path=path.encode())
+        answer = client.get(raw, headers=as_(BOB), follow_redirects=True)
+        assert answer.status_code == 404, path
+        assert answer.json() == never.json()
+
+
 def test_the_openapi_document_says_what_needs_a_token(client: httpx.Client) -> None:
     document = client.get("/openapi").json()
     assert document["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}
