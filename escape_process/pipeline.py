@@ -4,7 +4,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,11 @@ class Outcome:
     items: dict[str, Any]
     """STAC ItemCollection (a GeoJSON FeatureCollection)."""
     report: dict[str, Any]
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """For the operator: pixels retrieved, the seconds that took, the most bytes of a GPU's memory where one was used.
+
+    Empty where everything was there already. Pixels of blocks that an earlier attempt had finished do not count.
+    """
 
 
 def run(
@@ -93,7 +98,7 @@ def run(
         raise failures[0]
     report["seconds"] = round(time.monotonic() - started, 2)
     progress(1.0, f"{_count(items, 'result')} ready")
-    return Outcome(_item_collection(items), report)
+    return Outcome(_item_collection(items), report, _measured(report["stacks"]))
 
 
 @dataclass(frozen=True)
@@ -139,15 +144,19 @@ def _compute(
             progress=lambda share, message: progress(0.4 * share, message),
         )
         clock.lap("calibration")
+        retrieve = RetrieveBlock(reader, ensemble, request, settings)
         tiles = map_blocks(
-            RetrieveBlock(reader, ensemble, request, settings),
+            retrieve,
             blocks_of(stack.grid, stack.window, block_edge(stack)),
             folder,
             progress=lambda done, total: progress(0.4 + 0.45 * done / total, f"Retrieved block {done} of {total}"),
             cancelled=cancelled,
         )
-        table = {"zones": zone_table(reader, ensemble, request, settings, cancelled)} if request.zones else {}
         clock.lap("retrieval")
+        table = {}
+        if request.zones:
+            table = {"zones": zone_table(reader, ensemble, request, settings, cancelled)}
+            clock.lap("zones")
 
     dates = [date for date in range(len(ids)) if has_data(tiles, date)]
     if not dates:
@@ -174,7 +183,22 @@ def _compute(
         items.append(public_item(item, settings, published=request.publish))
         results.append(tell_product(product, one))
     clock.lap("writing")
-    return items, {"results": results, "reused": False, **told, "seconds": clock.laps}
+    return items, {"results": results, "reused": False, **told, "seconds": clock.laps, "pixels": retrieve.pixels}
+
+
+def _measured(stacks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Add up what the stacks computed now took."""
+    computed = [told for told in stacks if not told["reused"]]
+    if not computed:
+        return {}
+    from escape_process.retrieval import peak_device_memory  # noqa: PLC0415  # slow to import, and imported by now
+
+    memory = peak_device_memory()
+    return {
+        "pixels": sum(told["pixels"] for told in computed),
+        "seconds": sum(told["seconds"]["retrieval"] for told in computed),
+        **({} if memory is None else {"device_bytes": memory}),
+    }
 
 
 def _item_collection(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
     """Asked by the pipeline between blocks; set by whoever runs the job."""
     owner: str | None
     """Whose job it is; set by whoever runs it."""
+    measured: Mapping[str, float]
+    """What the last execution did and took; read by whoever runs the job, for the operator."""
 
     def __init__(self, processor_def: dict[str, Any]) -> None:
         # a copy: pygeoapi's OpenAPI generator takes members out of the metadata that it is given
@@ -98,6 +100,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
         self.progress = lambda share, message: None
         self.cancelled = lambda: False
         self.owner = None
+        self.measured = {}
 
     def check(self, inputs: Any) -> RetrievalRequest:
         """Check the inputs of an execute request before a job is made of them.
@@ -118,6 +121,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
             with the sentence for the user.
         """
         outcome = self._run(self.check(data))
+        self.measured = outcome.measured
         values = {"items": outcome.items, "report": outcome.report}
         wanted = set(outputs or values)
         return "application/json", {name: value for name, value in values.items() if name in wanted}

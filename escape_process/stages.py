@@ -177,7 +177,10 @@ def calibrated(
 
 
 class RetrieveBlock:
-    """The retrieval of one block: observables in, layers out."""
+    """The retrieval of one block: observables in, layers out.
+
+    `pixels` counts those retrieved so far, each date on its own.
+    """
 
     def __init__(
         self, reader: StackReader, ensemble: "Ensemble", request: RetrievalRequest, settings: Settings
@@ -186,6 +189,7 @@ class RetrieveBlock:
         self._ensemble = ensemble
         self._request = request
         self._settings = settings
+        self.pixels = 0
 
     def __call__(self, window: Window) -> Mapping[str, NDArray[np.generic]]:
         """Return each row of `layers.LAYERS` on a window of the stack's grid, axes (date, y, x)."""
@@ -194,6 +198,7 @@ class RetrieveBlock:
         sigma0, angle = self._cut(observed, window, stack.grid)
         valid = np.isfinite(sigma0).all(axis=1) & np.isfinite(angle)
         layers = _empty_layers(valid.shape)
+        self.pixels += int(valid.sum())
         if valid.any():
             many = len(stack.passes) > 1
             shape = valid.shape

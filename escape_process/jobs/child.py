@@ -70,6 +70,7 @@ def _execute(manager: JobManager, job: Job, watch: "_Watch") -> dict[str, Any]:
     processor.cancelled = watch.cancelled
     processor.owner = job.owner
     _, values = processor.execute(json.loads(job.inputs), outputs_of(job) or None)
+    manager.measures.record(job.process_id, getattr(processor, "measured", {}))
     return dict(values)
 
 

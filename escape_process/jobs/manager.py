@@ -7,6 +7,7 @@ in order of arrival, so that no job ends with the web server. A processor under 
 
 - `check(inputs)`: raises `EscapeError` where a request is wrong, before a job is made of it;
 - `progress`, `cancelled` and `owner`: attributes that are set for the job at hand;
+- `measured`: what the execution did and took, for /metrics, see `Measures.record`;
 - `light = True`: takes no device, so that a worker runs such jobs beside the others.
 """
 
@@ -29,6 +30,7 @@ from escape_process.jobs.echo import with_echo
 from escape_process.jobs.heartbeats import Heartbeats
 from escape_process.jobs.job_files import JobFiles
 from escape_process.jobs.limits import Limits
+from escape_process.jobs.measures import Measures
 from escape_process.jobs.store import UNFINISHED, Job, JobFilter, JobStore, now
 from escape_process.settings import Settings
 
@@ -54,6 +56,7 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
         self.files = JobFiles(folder / manager_def["output_dir"])
         self.store = JobStore(manager_def["connection"], folder)
         self.heartbeats = Heartbeats(manager_def["connection"], folder)
+        self.measures = Measures(manager_def["connection"], folder)
         self._stopping = threading.Event()
 
     def settings(self) -> Settings:

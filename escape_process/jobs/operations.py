@@ -7,12 +7,13 @@ from pathlib import Path
 
 from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from escape_process.errors import EscapeError
 from escape_process.hrefs import is_remote
 from escape_process.jobs.manager import JobManager
+from escape_process.jobs.measures import DEVICE, PIXELS, RESIDENT, RETRIEVALS, SECONDS
 from escape_process.jobs.problems import json_response
 from escape_process.jobs.store import Job, JobFilter
 from escape_process.settings import Settings
@@ -104,6 +105,32 @@ class _Jobs(Collector):
             "escape_workers", "Workers that have spoken lately.", value=self._manager.heartbeats.living()
         )
         yield self._durations()
+        yield from self._measures()
+
+    def _measures(self) -> Iterator[Metric]:
+        """What jobs' processes recorded at their end: this one never loads what they compute with."""
+        measured = self._manager.measures.read()
+        pixels = CounterMetricFamily(
+            "escape_pixels_retrieved", "Pixels retrieved, each date on its own.", labels=["process"]
+        )
+        seconds = SummaryMetricFamily(
+            "escape_retrieval_seconds",
+            "Time that jobs spent on retrieving these pixels, without calibration and writing.",
+            labels=["process"],
+        )
+        memory = GaugeMetricFamily(
+            "escape_job_peak_memory_bytes",
+            "Most memory of the job that ended last: resident, and of the GPU where it used one.",
+            labels=["process", "memory"],
+        )
+        for process in sorted({process for process, _ in measured}):
+            if (process, RETRIEVALS) in measured:
+                pixels.add_metric([process], measured[process, PIXELS])
+                seconds.add_metric([process], int(measured[process, RETRIEVALS]), measured[process, SECONDS])
+            for kind, name in (("resident", RESIDENT), ("device", DEVICE)):
+                if (process, name) in measured:
+                    memory.add_metric([process, kind], measured[process, name])
+        yield from (pixels, seconds, memory)
 
     def _durations(self) -> Metric:
         family = GaugeMetricFamily(

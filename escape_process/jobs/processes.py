@@ -34,6 +34,12 @@ def this_process() -> str:
     return f"{_place()}/{os.getpid()}/{_start(os.getpid())}"
 
 
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process had resident so far."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
 def is_gone(name: str) -> bool:
     """Whether a process named by `this_process` is known to have ended; False for one of another host."""
     place, pid, start = name.rsplit("/", 2)

@@ -132,6 +132,12 @@ def _device(device: str) -> torch.device:
     return found
 
 
+def peak_device_memory() -> int | None:
+    """Return the most bytes that tensors of this process took on a GPU; None where it used none."""
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.max_memory_allocated() if used else None
+
+
 def _calibrate(
     samples: Samples,
     *,

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from serving import PROCESS
 
 from escape_process.errors import StorageError
 from escape_process.jobs.heartbeats import Heartbeats
@@ -79,6 +80,24 @@ def test_metrics(client: httpx.Client) -> None:
     }
     assert 0 < durations["successful", "0.5"] <= durations["successful", "1"] < 60
     assert "process_resident_memory_bytes" in families
+
+
+def test_metrics_of_what_jobs_did_and_took(client: httpx.Client) -> None:
+    ids = [execute(client, name).json()["jobID"] for name in ("measured", "x", "measured")]
+    for job in ids:
+        finished(client, job)
+    assert client.delete(f"/jobs/{ids[0]}").status_code == 200  # sums outlive their jobs
+    samples = {
+        (sample.name, sample.labels.get("memory")): sample.value
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for sample in family.samples
+        if sample.labels.get("process") == PROCESS
+    }
+    assert samples["escape_pixels_retrieved_total", None] == 6000
+    assert samples["escape_retrieval_seconds_count", None] == 2
+    assert samples["escape_retrieval_seconds_sum", None] == 1.0
+    assert samples["escape_job_peak_memory_bytes", "device"] == 2**20
+    assert 1e7 < samples["escape_job_peak_memory_bytes", "resident"] < 1e10
 
 
 def test_the_log_is_json_that_names_the_job(client: httpx.Client, folder: Path) -> None:

@@ -36,7 +36,9 @@ class StandIn(EscapeProcessor):
             time.sleep(600)
         if word in FAILURES:
             raise FAILURES[word]
-        return SimpleNamespace(items=ITEMS, report={"seed": request.seed, "process": os.getpid()})
+        measured = {"pixels": 3000, "seconds": 0.5, "device_bytes": 2**20} if word == "measured" else {}
+        report = {"seed": request.seed, "process": os.getpid()}
+        return SimpleNamespace(items=ITEMS, report=report, measured=measured)
 
 
 class OnlyJobs(StandIn):
