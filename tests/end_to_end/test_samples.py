@@ -9,6 +9,7 @@ import pystac
 import pystac_client
 import pytest
 import rasterio
+from prometheus_client.parser import text_string_to_metric_families
 from rasterio.windows import Window
 from result_checks import check_result
 from serving import PROCESS, ROOT, SAMPLE_INPUTS, Server, serve
@@ -237,6 +238,18 @@ def test_zones_give_a_table_and_a_repeated_request_the_same(server: Server) -> N
     again = server.execute(inputs).json()["report"]["stacks"][0]
     assert again["reused"]
     assert again["zones"] == rows
+
+
+def test_the_pixels_retrieved_are_counted(server: Server, answer: dict[str, Any]) -> None:
+    (told,) = answer["report"]["stacks"]
+    assert 0 < told["pixels"] <= told["grid"]["width"] * told["grid"]["height"]
+    assert told["seconds"]["retrieval"] > 0
+    families = {family.name: family for family in text_string_to_metric_families(server.client.get("/metrics").text)}
+    (counted,) = families["escape_pixels_retrieved"].samples
+    assert counted.labels == {"process": PROCESS}
+    assert counted.value >= told["pixels"]
+    kinds = {sample.labels["memory"]: sample.value for sample in families["escape_job_peak_memory_bytes"].samples}
+    assert kinds["resident"] > 1e8  # at the least the libraries
 
 
 def test_nothing_unfinished_remains(server: Server) -> None:
