@@ -109,7 +109,13 @@ def demo(config: Path, data_dir: Path | None, as_json: bool) -> None:
 @CONFIG
 @click.option("--host", help="Address to listen on.  [default: the configuration's]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0: a free one.  [default: the configuration's]")
-@click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True, help="Requests answered at once.")
+@click.option(
+    "--threads",
+    type=click.IntRange(2, 64),
+    default=32,
+    show_default=True,
+    help="Requests answered at once; three in four may wait for results.",
+)
 @click.option("--worker/--no-worker", default=True, show_default=True, help="Run jobs beside the server.")
 @click.option("--echo", is_flag=True, help="Offer the process 'echo' too, for tests of clients and of conformance.")
 def serve(config: Path, host: str | None, port: int | None, threads: int, worker: bool, echo: bool) -> None:

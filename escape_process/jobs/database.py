@@ -72,7 +72,7 @@ class Database:
     def _faults_told(self) -> Iterator[None]:
         try:
             yield
-        except (sa.exc.DBAPIError, OSError) as error:
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError) as error:
             # what PostgreSQL says may name hosts and users: the chained error has it for the log
             reason = "" if self.is_shared else f": {getattr(error, 'orig', None) or error}"
             raise StorageError(f"Job records cannot be read or written on this server{reason}.") from error

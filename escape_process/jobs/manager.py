@@ -17,7 +17,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from pygeoapi.process.base import BaseProcessor, JobResultNotFoundError
 from pygeoapi.process.manager.base import BaseManager
 from pygeoapi.util import JobStatus, RequestedProcessExecutionMode
 
-from escape_process.errors import InvalidInputError
+from escape_process.errors import InvalidInputError, QueueFullError
 from escape_process.jobs.echo import with_echo
 from escape_process.jobs.heartbeats import Heartbeats
 from escape_process.jobs.job_files import JobFiles
 from escape_process.jobs.limits import Limits
 from escape_process.jobs.measures import Measures
-from escape_process.jobs.store import UNFINISHED, Job, JobFilter, JobStore, now
+from escape_process.jobs.store import RETRY_SECONDS, UNFINISHED, Job, JobFilter, JobStore, now
 from escape_process.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
         self.heartbeats = Heartbeats(manager_def["connection"], folder)
         self.measures = Measures(manager_def["connection"], folder)
         self._stopping = threading.Event()
+        self._seats: threading.Semaphore | None = None
 
     def settings(self) -> Settings:
         """Return the settings of the process of this package that the configuration lists.
@@ -76,6 +78,10 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
     def request_stop(self) -> None:
         """Let nobody wait for a job any longer. Sets a flag only, so that a signal handler may call it."""
         self._stopping.set()
+
+    def limit_waiting(self, most: int) -> None:
+        """Let so many clients wait for results at once: each holds a thread of the web server."""
+        self._seats = threading.Semaphore(most)
 
     def execute_process(  # noqa: PLR0917  # pygeoapi's signature, and more
         self,
@@ -128,10 +134,11 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
             owner=owner,
             subscriber=told,
         )
-        self.store.add(job, self.limits.max_queue, self.limits.max_jobs_per_owner)
-        LOGGER.info("Job %s: accepted", job.id)
         respond_async = execution_mode == RequestedProcessExecutionMode.respond_async
-        finished = self._wait(job.id, (wait or 0) if respond_async else None)
+        with self._seat(needed=not respond_async, wanted=bool(wait)) as seated:
+            self.store.add(job, self.limits.max_queue, self.limits.max_jobs_per_owner)
+            LOGGER.info("Job %s: accepted", job.id)
+            finished = self._wait(job.id, (wait or 0) if respond_async else None) if seated else None
         if finished is None:
             applied = {"Preference-Applied": RequestedProcessExecutionMode.respond_async.value} if respond_async else {}
             return job.id, "application/json", None, JobStatus.accepted, applied
@@ -176,6 +183,32 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
         from escape_process.jobs.callbacks import read_subscriber  # noqa: PLC0415  # an HTTP client: not for each job
 
         return read_subscriber(subscriber, self.settings())
+
+    @contextmanager
+    def _seat(self, *, needed: bool, wanted: bool) -> Iterator[bool]:
+        """Give a place to wait for results, where one is needed or wanted; False: there is none.
+
+        Raises
+        ------
+        QueueFullError
+            where one is needed and there is none.
+        """
+        if self._seats is None or not (needed or wanted):
+            yield needed or wanted
+            return
+        if not self._seats.acquire(blocking=False):
+            if needed:
+                raise QueueFullError(
+                    "As many clients wait for their results as this server lets: ask for a job by Prefer:"
+                    " respond-async, or try again later.",
+                    RETRY_SECONDS,
+                )
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._seats.release()
 
     def _wait(self, job_id: str, seconds: float | None) -> Job | None:
         """Return a job once it is finished; None where that takes longer, or the server stops."""

@@ -35,6 +35,11 @@ LOGGER = logging.getLogger("escape_process.jobs.serve")  # not __main__, which r
 GRACE = 5
 """Seconds that a stopping server leaves to answers that are under way."""
 
+THREADS = 32
+"""Requests answered at once."""
+_SHARE_THAT_WAITS = 0.75
+"""Of the threads: how many may be held by clients that wait for results, so that the others are answered always."""
+
 _LOCK_SECONDS = 3.0
 """How long a starting server waits for the end of another on the same data folder."""
 
@@ -49,7 +54,7 @@ def serve(  # noqa: PLR0917  # one option of the command each
     config: Path,
     host: str | None = None,
     port: int | None = None,
-    threads: int = 8,
+    threads: int = THREADS,
     with_worker: bool = True,
     prepare: Callable[[Settings], object] = _seed_catalogue,
 ) -> None:
@@ -62,7 +67,7 @@ def serve(  # noqa: PLR0917  # one option of the command each
     host, port
         Address to listen on, instead of the configuration's; port 0: a free one.
     threads
-        Requests answered at once. Jobs run in processes of the worker's.
+        Requests answered at once, of which three in four may wait for results. Jobs run in the worker's processes.
     with_worker
         Keep a worker running beside the server. Without, start one by `escape-process worker`.
     prepare
@@ -203,6 +208,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> "WSGIApplication":
         application, self.manager = create_app()
+        self.manager.limit_waiting(max(1, int(_SHARE_THAT_WAITS * self._threads)))
         return application
 
 

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+
+from escape_process.jobs.serve import THREADS
 
 from .conftest import Serve, execute, finished
 
@@ -81,3 +84,31 @@ def test_the_quota_of_one_and_the_queue_of_all(client: httpx.Client) -> None:
     done = execute(client, "x", **carol.headers).json()["jobID"]
     client.headers.update(carol.headers)
     assert finished(client, done)["status"] == "successful"
+
+
+def test_clients_that_wait_leave_threads_for_others(tmp_path: Path, serve_with: Serve) -> None:
+    most = THREADS * 3 // 4
+    with serve_with(tmp_path) as url, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+
+        def unfinished() -> list[str]:
+            listed = client.get("/jobs", params={"status": "accepted,running", "limit": 1000}).json()
+            return [job["jobID"] for job in listed["jobs"]]
+
+        def wait(number: int) -> httpx.Response:
+            with httpx.Client(base_url=url, timeout=300, trust_env=False) as other:
+                return execute(other, "x-slow-600", Prefer="return=minimal")
+
+        with ThreadPoolExecutor(most) as pool:
+            waiting = [pool.submit(wait, number) for number in range(most)]
+            end = time.monotonic() + 120
+            while len(unfinished()) < most:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            check_refused(execute(client, "x", Prefer="return=minimal"), "Prefer: respond-async")
+            assert len(unfinished()) == most
+            assert execute(client, "x", Prefer="respond-async, wait=60").status_code == 201  # not waited for
+            assert client.get("/health/live").status_code == 200
+            for job in unfinished():
+                client.delete(f"/jobs/{job}")
+            assert {one.result().status_code for one in waiting} == {410}
+        assert execute(client, "x", Prefer="return=minimal").status_code == 200
