@@ -40,6 +40,10 @@ THREADS = 32
 _SHARE_THAT_WAITS = 0.75
 """Of the threads: how many may be held by clients that wait for results, so that the others are answered always."""
 
+KEPT_SECONDS = 75
+"""How long a connection is kept between two requests: longer than clients and reverse proxies keep theirs, so that none
+sends its next request into one that is being closed."""
+
 _LOCK_SECONDS = 3.0
 """How long a starting server waits for the end of another on the same data folder."""
 
@@ -189,6 +193,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "worker_class": _Worker,
             "timeout": 0,  # a synchronous execution may take minutes
             "graceful_timeout": GRACE,
+            "keepalive": KEPT_SECONDS,
             "loglevel": "warning",
             "control_socket_disable": True,  # gunicorn 25.1 and later: no control file in the home folder
         }

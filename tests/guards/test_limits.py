@@ -1,5 +1,7 @@
 """Bounds of a request, headers of every answer, and files that no path leads to."""
 
+import http.client
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +119,19 @@ def test_the_administration_interface_is_off_and_stays_off(client: httpx.Client,
     (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
     with pytest.raises(InvalidInputError, match=r"server\.admin"):
         serve(tmp_path / "config.yml")
+
+
+def test_a_connection_is_kept_while_a_client_thinks(client: httpx.Client) -> None:
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port or 80, timeout=60)
+    connection.connect()
+    connection.auto_open = 0  # fail where it was closed rather than open another
+    for pause in (0, 5):
+        time.sleep(pause)
+        connection.request("GET", "/health/live")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+    connection.close()
 
 
 def stack_of(height: int, width: int, dates: int) -> Any:
