@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ import escape_process  # its array API loads torch when first used
 from escape_process import __version__
 from escape_process.engine import storage_faults_told
 from escape_process.errors import InvalidInputError, SceneError, UpstreamError
+from escape_process.hrefs import is_remote
 from escape_process.layers import FLAG, LAYERS
 from escape_process.readers import Samples, StackReader, open_scene, places_of, times_of
 from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Stack, Window
@@ -84,8 +86,13 @@ def result_id(one: Pass, stack: Stack, request: RetrievalRequest) -> str:
 
 
 def fingerprint(scene: OpenedScene) -> str:
-    """Return the SHA-256, in hex, of all that a scene brings into a result; independent of where it lies."""
+    """Return the SHA-256, in hex, of all that a scene brings into a result; independent of where on its host it lies.
+
+    The hosts count, so that a catalogue that names foreign files under the checksums of others can never stand for
+    theirs: published results and kept ensembles answer every owner.
+    """
     assets = scene.item.get("assets", {})
+    hosts = {urlsplit(asset["href"]).hostname for asset in assets.values() if is_remote(asset.get("href", ""))}
     content = {
         "id": scene.id,
         "collection": scene.item.get("collection"),
@@ -111,6 +118,8 @@ def fingerprint(scene: OpenedScene) -> str:
         "noise_floor_db": dict(scene.noise_floor_db),
         "grid": [scene.grid.crs, list(scene.grid.transform)[:6], scene.grid.shape],
     }
+    if hosts:
+        content["hosts"] = sorted(host or "" for host in hosts)
     if scene.item.get("properties", {}).get("escape:format_test"):
         content["format_test"] = True  # a result says so: one made before it was marked is not reused
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
