@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -284,9 +283,12 @@ def _locked(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
-    """Give a hidden file to fill; it becomes `path` once it is whole and on the disk."""
+    """Give a hidden file to fill; it becomes `path` once it is whole and on the disk.
+
+    Called under the lock only, so its name may always be the same: what a killed process left is written over.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
         with partial.open("rb") as file:

@@ -13,12 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from escape_process.errors import InvalidInputError, StorageError
+from escape_process.folders import NETWORK_FILE_SYSTEMS, file_system
 
 BUSY_SECONDS = 15
 """How long a statement waits for another process's."""
-
-_NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "ceph", "gpfs", "beegfs", "glusterfs", "fuse.sshfs")
-"""File systems, by the start of their names, on which SQLite's locks cannot be relied on."""
 
 _ADDING = 0x45534341
 """Number of the advisory lock under which jobs are counted and added on PostgreSQL."""
@@ -132,24 +130,9 @@ def refuse_network_folder(folder: Path, mounts: Path = Path("/proc/mounts")) -> 
     InvalidInputError
         naming the file system.
     """
-    kind = _file_system(folder.resolve(), mounts)
-    if kind.startswith(_NETWORK):
+    kind = file_system(folder.resolve(), mounts)
+    if kind.startswith(NETWORK_FILE_SYSTEMS):
         raise InvalidInputError(
             f"The job records lie on a network file system ({kind}), where SQLite cannot lock: set manager.connection"
             " to a file on a local disk or to a PostgreSQL database."
         )
-
-
-def _file_system(folder: Path, mounts: Path) -> str:
-    """Return the type of the file system that holds `folder`; empty where the system does not say."""
-    try:
-        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    found, longest = "", -1
-    for line in lines:
-        _, point, kind = line.split(" ")[:3]
-        point = point.replace("\\040", " ")
-        if folder.is_relative_to(point) and len(point) >= longest:
-            found, longest = kind, len(point)
-    return found

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,7 @@ from rasterio.errors import RasterioError
 
 from escape_process.engine import storage_faults_told
 from escape_process.errors import StorageError
-
-_ABANDONED_AFTER = 24 * 3600.0
-"""Seconds after which a partial folder belongs to a process that was killed."""
+from escape_process.folders import PARTIAL, partial_folder, remove_abandoned
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
@@ -38,14 +35,10 @@ def appearing_folder(parent: Path, name: str) -> Iterator[Path]:
         raise ValueError(f"{name!r} cannot be the name of a folder")
     with storage_faults_told(f"result {name}"), _gdal_faults_told(name):
         parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(parent)
-        partial = Path(tempfile.mkdtemp(prefix=f".partial-{name}-", dir=parent))
-        try:
-            partial.chmod(0o755)  # mkdtemp's 0700 would keep a web server of another user out
+        remove_abandoned(parent)
+        with partial_folder(parent, name) as partial:
             yield partial
             _put_in_place(partial, parent / name)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -72,18 +65,11 @@ def _put_in_place(partial: Path, target: Path) -> None:
                 raise
         else:
             return
-        earlier = Path(tempfile.mkdtemp(prefix=f".partial-{target.name}-", dir=target.parent))
+        earlier = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{target.name}-", dir=target.parent))
         with contextlib.suppress(FileNotFoundError):  # another job moved it first
             target.replace(earlier)
         shutil.rmtree(earlier, ignore_errors=True)
     raise OSError(errno.EBUSY, "the folder is being replaced again and again")
-
-
-def _remove_abandoned(parent: Path) -> None:
-    for folder in parent.glob(".partial-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync(path: Path) -> None:
