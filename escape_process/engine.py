@@ -6,20 +6,23 @@ bounded by the block, an interrupted job finds its finished blocks again, and an
 
 import contextlib
 import errno
-import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from escape_process.errors import CancelledError, EscapeError, StorageError
+from escape_process.errors import CancelledError, EscapeError, StorageError, TransientError
+from escape_process.folders import held, remove_unheld
 from escape_process.records import Grid, Window
 
 BlockFunction = Callable[[Window], Mapping[str, NDArray[np.generic]]]
 """Computes one block: arrays by layer name, axes (date, y, x)."""
+
+_NOTE = ".job"
+"""Suffix of the notes in a folder of blocks, one a job."""
 
 _STORAGE_FAULTS = {
     errno.ENOSPC: "the disk is full",
@@ -139,14 +142,45 @@ def _save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
 
 
 @contextlib.contextmanager
-def blocks_folder(folder: Path) -> Iterator[Path]:
+def blocks_folder(folder: Path, job: str | None = None) -> Iterator[Path]:
     """Give the folder of a request's blocks; remove it when they have been used, or when the request has failed.
 
-    Only an interruption (a crash, a kill) leaves the finished blocks, for the next attempt to find.
+    What is finished stays for the next attempt after an interruption (a crash, a kill), and in a job also where a host
+    failed for the moment. A folder in which another process works, or which another job will go on from, stays, too.
+
+    Parameters
+    ----------
+    job
+        Id of the job that the blocks are for, noted in the folder; see `remove_unwanted_blocks`.
     """
+    note = None if job is None else folder / f"{job}{_NOTE}"
+    done = True
     try:
-        yield folder
-    except EscapeError:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.ExitStack() as stack:
+            with storage_faults_told("intermediate results"):
+                stack.enter_context(held(folder))
+                if note is not None:
+                    note.touch()
+            yield folder
+    except BaseException as error:
+        goes_on = job is not None and isinstance(error, TransientError)
+        done = isinstance(error, EscapeError) and not goes_on
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if done:
+            _leave(folder, note)
+
+
+def _leave(folder: Path, note: Path | None) -> None:
+    if note is not None:
+        note.unlink(missing_ok=True)
+    if not any(folder.glob(f"*{_NOTE}")):
+        remove_unheld(folder, if_unknown=True)
+
+
+def remove_unwanted_blocks(parent: Path, unfinished: Callable[[], Collection[str]]) -> None:
+    """Remove the blocks of jobs none of which is unfinished, such as a dismissed one's that had to be killed."""
+    for folder in parent.glob("*"):
+        jobs = {note.stem for note in folder.glob(f"*{_NOTE}")}
+        if jobs and jobs.isdisjoint(unfinished()):
+            remove_unheld(folder, if_unknown=True)

@@ -54,6 +54,18 @@ class UpstreamError(EscapeError):
     code = "UpstreamError"
 
 
+class TransientError(UpstreamError):
+    """A host failed in a way that may soon be over: it could not be reached, was too slow, or said that it is busy.
+
+    The read is tried again, and then the job. Not for an answer that will be the same next time.
+    """
+
+
+def upstream_error(sentence: str, cause: Exception) -> UpstreamError:
+    """Tell of a host's failure in other words; it stays transient where its cause is."""
+    return TransientError(sentence) if isinstance(cause, TransientError) else UpstreamError(sentence)
+
+
 class StorageError(EscapeError):
     """Results cannot be written: the disk is full or the folder is not writable."""
 

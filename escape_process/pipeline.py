@@ -56,8 +56,14 @@ def run(
     settings: Settings,
     progress: Progress = lambda share, message: None,
     cancelled: Callable[[], bool] = lambda: False,
+    job: str | None = None,
 ) -> Outcome:
     """Answer one request.
+
+    Parameters
+    ----------
+    job
+        Id of the job that this is an attempt of; the next attempt goes on from its finished blocks.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def run(
     for number, stack in enumerate(stacks):
         share = _part(progress, 0.05 + 0.95 * number / len(stacks), 0.95 / len(stacks))
         try:
-            answered, told = _answer(stack, _Context(request, settings, opening, share, cancelled))
+            answered, told = _answer(stack, _Context(request, settings, opening, share, cancelled, job))
         except SceneError as error:
             failures.append(error)
             names = [scene.id for one in stack.passes for scene in one.scenes]
@@ -111,6 +117,7 @@ class _Context:
     """What the report says of the scenes."""
     progress: Progress
     cancelled: Callable[[], bool]
+    job: str | None
 
 
 def _answer(stack: Stack, context: _Context) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -124,7 +131,7 @@ def _answer(stack: Stack, context: _Context) -> tuple[list[dict[str, Any]], dict
             context.progress(1.0, "Answered from the catalogue")
             return items, tell_reused(items, settings.results_dir)
 
-    with blocks_folder(settings.work_dir / "blocks" / ids[0]) as folder:
+    with blocks_folder(settings.blocks_dir / ids[0], context.job) as folder:
         return _compute(stack, ids, folder, context)
 
 

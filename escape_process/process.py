@@ -87,6 +87,8 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
     """Called by the pipeline with the share done and a sentence; set by whoever runs the job."""
     cancelled: Callable[[], bool]
     """Asked by the pipeline between blocks; set by whoever runs the job."""
+    job: str | None = None
+    """Id of the job at hand; set by whoever runs it."""
     owner: str | None
     """Whose job it is; set by whoever runs it."""
     measured: Mapping[str, float]
@@ -112,6 +114,10 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
         """
         return RetrievalRequest.from_inputs(inputs)
 
+    def set_job_id(self, job_id: str) -> None:
+        """Say which job the execution is of."""
+        self.job = job_id
+
     def execute(self, data: Any, outputs: Iterable[str] | None = None) -> tuple[str, dict[str, Any]]:
         """Answer one request with the outputs asked for, all where none is named.
 
@@ -129,7 +135,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
     def _run(self, request: RetrievalRequest) -> "Outcome":
         from escape_process.pipeline import run  # noqa: PLC0415  # slow to import: not for a listing
 
-        return run(request, self.settings.of_owner(self.owner), self.progress, self.cancelled)
+        return run(request, self.settings.of_owner(self.owner), self.progress, self.cancelled, self.job)
 
 
 def load_config(path: Path) -> tuple[dict[str, Any], Settings]:

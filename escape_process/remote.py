@@ -21,7 +21,7 @@ import httpx
 import tenacity
 
 from escape_process import credentials
-from escape_process.errors import StorageError, UpstreamError
+from escape_process.errors import StorageError, TransientError, UpstreamError
 from escape_process.guard import RefusedAddressError, check_form, guarded_client
 from escape_process.settings import Settings
 
@@ -55,11 +55,7 @@ class StatusError(UpstreamError):
         self.status = status
 
 
-class _TransientError(UpstreamError):
-    """A failure that may be gone at the next attempt."""
-
-
-class _TransientStatusError(StatusError, _TransientError):
+class _TransientStatusError(StatusError, TransientError):
     """A status that may be gone at the next attempt."""
 
 
@@ -214,7 +210,7 @@ def exchange(
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(settings.http_attempts),
         wait=tenacity.wait_random_exponential(multiplier=0.25, max=5),
-        retry=tenacity.retry_if_exception_type(_TransientError),
+        retry=tenacity.retry_if_exception_type(TransientError),
         reraise=True,
     )
     return cast(_T, retrying(_in_our_words, href, settings, attempt))
@@ -272,11 +268,11 @@ def _in_our_words(href: str, settings: Settings, attempt: Callable[[], _T]) -> _
     except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
         raise UpstreamError(f"{describe(href)} cannot be asked for: its address is not valid.") from error
     except httpx.TimeoutException as error:
-        raise _TransientError(
+        raise TransientError(
             f"{describe(href)} did not answer within {settings.http_timeout:g} s; try again later."
         ) from error
     except httpx.TransportError as error:
-        raise _TransientError(
+        raise TransientError(
             f"{describe(href)} cannot be reached: the connection failed; check the address or try again later."
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
@@ -341,7 +337,7 @@ def _range_body(href: str, response: httpx.Response, length: int) -> bytes:
     # Read to the end even when all is there: a connection left in the middle of a body cannot be used again.
     content = _join(_timely(response, response.iter_raw()), length)
     if content is None or len(content) != length:
-        raise _TransientError(f"{describe(href)} sent another number of bytes than was asked for; try again later.")
+        raise TransientError(f"{describe(href)} sent another number of bytes than was asked for; try again later.")
     return content
 
 

@@ -250,3 +250,8 @@ class Settings(BaseModel):
     def work_dir(self) -> Path:
         """Finished blocks and calibrated ensembles, kept for resumed and repeated work."""
         return self.data_dir / "work"
+
+    @property
+    def blocks_dir(self) -> Path:
+        """Finished blocks of unfinished work: one folder a request and stack."""
+        return self.work_dir / "blocks"

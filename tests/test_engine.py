@@ -1,5 +1,6 @@
 """The loop over blocks: anchored cuts, files that appear whole, resumed work, told faults."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escape_process.engine import blocks_of, map_blocks
-from escape_process.errors import CancelledError, StorageError
+from escape_process.engine import blocks_folder, blocks_of, map_blocks, remove_unwanted_blocks
+from escape_process.errors import CancelledError, EscapeError, SceneError, StorageError, TransientError
 from escape_process.records import Grid, Window
 
 GRID = Grid("EPSG:32630", Affine(50, 0, 600000, 0, -50, 4600000), 300, 200)
@@ -70,3 +71,52 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises((StorageError, NotADirectoryError)):
         map_blocks(numbered, blocks_of(GRID, Window(0, 0, 10, 10), 16), tmp_path / "file" / "blocks")
+
+
+class Killed(BaseException):
+    """Ends an attempt as a signal does."""
+
+
+def attempt(folder: Path, error: BaseException | None = None, job: str | None = None) -> None:
+    with contextlib.suppress(EscapeError, Killed), blocks_folder(folder, job) as given:
+        (given / "block").touch()
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "job", "stays"),
+    [
+        (None, "a", False),
+        (SceneError("wrong"), "a", False),
+        (CancelledError("dismissed"), "a", False),
+        (Killed(), "a", True),
+        (TransientError("away"), "a", True),
+        (TransientError("away"), None, False),
+        (Killed(), None, True),
+    ],
+)
+def test_blocks_stay_for_the_next_attempt_alone(
+    tmp_path: Path, error: BaseException | None, job: str | None, stays: bool
+) -> None:
+    folder = tmp_path / "blocks" / "one"
+    attempt(folder, error, job)
+    assert (folder / "block").exists() is stays
+    remove_unwanted_blocks(tmp_path / "blocks", lambda: {"a"})
+    assert folder.exists() is stays
+    remove_unwanted_blocks(tmp_path / "blocks", lambda: {"b"})
+    assert folder.exists() is (stays and job is None)  # without a job nobody knows who comes back
+
+
+def test_blocks_that_another_job_needs_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "blocks" / "one"
+    attempt(folder, Killed(), "a")
+    attempt(folder, None, "b")
+    assert (folder / "block").exists()
+    remove_unwanted_blocks(tmp_path / "blocks", lambda: {"a"})
+    assert (folder / "block").exists()
+    with blocks_folder(folder, "c"):
+        remove_unwanted_blocks(tmp_path / "blocks", set)
+        assert (folder / "block").exists()
+    attempt(folder, None, "a")
+    assert not folder.exists()

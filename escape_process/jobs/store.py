@@ -195,6 +195,11 @@ class JobStore:
             rows = connection.execute(sa.select(*_FIELDS).where(_JOBS.c.status == "running")).mappings().all()
         return [Job(**row) for row in rows]
 
+    def unfinished(self) -> set[str]:
+        """Return the ids of the jobs that wait or run."""
+        with self._database.reading() as connection:
+            return set(connection.execute(sa.select(_JOBS.c.id).where(_JOBS.c.status.in_(UNFINISHED))).scalars())
+
     def finished_before(self, instant: dt.datetime, limit: int = 100) -> list[str]:
         """Return ids of jobs that were finished before an instant."""
         query = sa.select(_JOBS.c.id).where(_JOBS.c.status.not_in(UNFINISHED), _JOBS.c.finished < rfc3339(instant))

@@ -19,7 +19,9 @@ from pathlib import Path
 from pygeoapi.process.base import JobNotFoundError
 from pygeoapi.process.manager.base import get_manager
 
+from escape_process.engine import remove_unwanted_blocks
 from escape_process.errors import StorageError
+from escape_process.folders import remove_abandoned
 from escape_process.jobs.callbacks import Callbacks
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.processes import Group, die_with_parent, is_gone, this_process
@@ -38,6 +40,7 @@ BEAT_EVERY = 5.0
 STALE_SECONDS = 30.0
 """A worker that has said nothing for so long is taken for dead."""
 SWEEP_EVERY = 600.0
+CLEAR_EVERY = 2.0
 COOPERATION_SECONDS = 2.0
 """What a dismissed job has to end by itself before its processes are told to."""
 
@@ -59,6 +62,7 @@ class Worker:
     def __init__(self, manager: JobManager, callbacks: Callbacks) -> None:
         self._manager = manager
         self._store = manager.store
+        self._settings = manager.settings()
         self._callbacks = callbacks
         self._name = this_process()
         self._running: list[_Running] = []
@@ -96,6 +100,8 @@ class Worker:
             self._take_back()
         for light in (False, True):
             self._fill(light)
+        if self._is_due("clear", CLEAR_EVERY):
+            remove_unwanted_blocks(self._settings.blocks_dir, self._store.unfinished)
         if self._is_due("sweep", SWEEP_EVERY):
             self._sweep()
 
@@ -166,8 +172,14 @@ class Worker:
             self._manager.files.remove(one.job.id)  # a log line written after it was removed
             return
         self._manager.files.remove_others(job)
+        if job.status != "successful":
+            self._remove_abandoned()
         if job.attempt == one.job.attempt and job.status in ("successful", "failed"):
             self._tell(job)
+
+    def _remove_abandoned(self) -> None:
+        for folder in (self._settings.results_dir, self._settings.unpublished_dir):
+            remove_abandoned(folder)
 
     def _tell(self, job: Job) -> None:
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
@@ -201,7 +213,8 @@ class Worker:
                 self._lose(job, "its worker died")
 
     def _sweep(self) -> None:
-        """Remove finished jobs and their files once they are old."""
+        """Remove finished jobs and their files once they are old, and results that killed processes began."""
+        self._remove_abandoned()
         before = dt.datetime.now(dt.UTC) - dt.timedelta(days=self._manager.limits.keep_days)
         for job_id in self._store.finished_before(before):
             if self._store.remove(job_id):
