@@ -16,7 +16,7 @@ from escape_process.catalogue.footprints import footprint_of, meet, overlaps, ti
 from escape_process.catalogue.item_search import conformance_of, search_items, search_link
 from escape_process.catalogue.scenes import join_passes, scene_from_item
 from escape_process.catalogue.walk import FoundItem, kind_of, walk
-from escape_process.errors import EscapeError, InvalidInputError, NoScenesError, UpstreamError
+from escape_process.errors import EscapeError, InvalidInputError, NoScenesError, UpstreamError, upstream_error
 from escape_process.guard import check_public_url
 from escape_process.hrefs import is_remote, read_json
 from escape_process.records import Found, Refusal, Scene
@@ -161,7 +161,7 @@ def _items(
             raise UpstreamError("it is not STAC.")
         conformance = conformance_of(root, href, settings)
     except EscapeError as error:
-        raise UpstreamError(f"The catalogue {name} cannot be used: {_lower(str(error))}") from error
+        raise upstream_error(f"The catalogue {name} cannot be used: {_lower(str(error))}", error) from error
     link = search_link(root, href, conformance)
     if link is not None:
         return search_items(link, conformance, request, settings, notes.setdefault)

@@ -6,7 +6,7 @@ from typing import Any
 
 from escape_process.catalogue.footprints import may_hold
 from escape_process.catalogue.item_assets import as_list, as_mapping, is_usable, resolve
-from escape_process.errors import EscapeError, UpstreamError
+from escape_process.errors import EscapeError, UpstreamError, upstream_error
 from escape_process.hrefs import file_name, is_remote, read_json
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
@@ -133,7 +133,7 @@ def _read(href: str, settings: Settings) -> Mapping[str, Any]:
     try:
         document = read_json(href, settings)
     except UpstreamError as error:
-        raise UpstreamError(f"The catalogue lists {file_name(href)}, which cannot be read: {error}") from error
+        raise upstream_error(f"The catalogue lists {file_name(href)}, which cannot be read: {error}", error) from error
     except EscapeError as error:
         raise UpstreamError(f"The catalogue lists {file_name(href)} at an address that is not read here.") from error
     return as_mapping(document)

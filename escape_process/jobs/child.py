@@ -18,7 +18,7 @@ from typing import Any
 
 from pygeoapi.process.manager.base import get_manager
 
-from escape_process.errors import CancelledError, EscapeError, StorageError
+from escape_process.errors import CancelledError, EscapeError, StorageError, TransientError
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.processes import die_with_parent
 from escape_process.jobs.startup import configure_logging, load_config
@@ -50,6 +50,10 @@ def run_job(manager: JobManager, job_id: str, attempt: int) -> None:
         manager.files.write_results(job, values)
     except CancelledError as error:
         _fail(manager, job, error)  # changes nothing where it was dismissed: the pipeline may give up by itself
+    except TransientError as error:
+        # at the first contact nothing is done yet, and the address may be wrong: the client learns of it at once
+        if not ((watch.has_begun or job.retries) and _retry(manager, job, error)):
+            _fail(manager, job, _final(job, error))
     except EscapeError as error:
         LOGGER.warning("Job %s: failed: %s", job_id, error)
         _fail(manager, job, error)
@@ -72,6 +76,25 @@ def _execute(manager: JobManager, job: Job, watch: "_Watch") -> dict[str, Any]:
     _, values = processor.execute(json.loads(job.inputs), outputs_of(job) or None)
     manager.measures.record(job.process_id, getattr(processor, "measured", {}))
     return dict(values)
+
+
+def _retry(manager: JobManager, job: Job, error: TransientError) -> bool:
+    """Send a job back to wait until its host may be there again; False where that was done as often as allowed."""
+    limits = manager.limits
+    if job.retries >= limits.max_retries:
+        return False
+    seconds = limits.retry_seconds * 2**job.retries
+    message = f"Waits {seconds:g} s to be tried again, {job.retries + 1} of {limits.max_retries} times: {error}"
+    if _recorded(lambda: manager.store.retry(job.id, job.attempt, message, seconds)):
+        LOGGER.warning("Job %s: %s", job.id, message)
+        manager.files.log(job.id, message)
+    return True
+
+
+def _final(job: Job, error: TransientError) -> EscapeError:
+    if not job.retries:
+        return error
+    return TransientError(f"{error} The job was tried {job.retries + 1} times.")
 
 
 def _fail(manager: JobManager, job: Job, error: EscapeError) -> None:
@@ -128,6 +151,11 @@ class _Watch:
             self._percent, self._message = percent, message
         if self.cancelled():
             raise CancelledError("The job was dismissed.")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether some of the work is done."""
+        return self._percent > 0
 
     def cancelled(self) -> bool:
         """Whether the job was dismissed, or given to another worker."""

@@ -55,8 +55,8 @@ class Database:
             No other transaction of this kind runs meanwhile; on SQLite no writing one does anyhow.
         """
         with self._faults_told(), self._open().begin() as connection:
-            if alone and connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADDING)))
+            if alone:
+                _take_lock(connection)
             yield connection
 
     def close(self) -> None:
@@ -80,6 +80,9 @@ class Database:
             if self._engine is None:
                 engine = self._shared() if self.is_shared else self._file(self._folder / self._connection)
                 self._metadata.create_all(engine)
+                with engine.begin() as connection:
+                    _take_lock(connection)
+                    _add_columns(connection, self._metadata)
                 self._engine = engine
             return self._engine
 
@@ -108,6 +111,22 @@ class Database:
         sa.event.listen(engine, "connect", _prepare)
         sa.event.listen(engine, "begin", _begin)
         return engine
+
+
+def _take_lock(connection: sa.Connection) -> None:
+    """Wait until no other transaction has it; on SQLite a writing one is alone from its start."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADDING)))
+
+
+def _add_columns(connection: sa.Connection, metadata: sa.MetaData) -> None:
+    """Add what tables made by an earlier version lack; columns have never been removed or changed."""
+    for table in metadata.tables.values():
+        known = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                added = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {added}")
 
 
 def _prepare(connection: Any, record: Any) -> None:

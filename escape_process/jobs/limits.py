@@ -23,6 +23,10 @@ class Limits(BaseModel):
     """Most resident memory of a job's processes; None: as much as there is."""
     max_attempts: Annotated[int, Field(ge=1)] = 3
     """Attempts that may end without an outcome before the job fails."""
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    """How often a job is tried again after a catalogue or an asset host failed for the moment."""
+    retry_seconds: Annotated[float, Field(gt=0)] = 30
+    """How long it waits before the first of these; twice as long before each further one."""
     keep_days: Annotated[float, Field(gt=0)] = 30
     """How long finished jobs and their results are kept; what was published stays."""
 

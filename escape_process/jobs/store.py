@@ -1,9 +1,9 @@
 """Job records: one table, in SQLite or PostgreSQL.
 
-A job is accepted, then running, then one of successful, failed, dismissed; only a worker that stops or dies sends a
-running job back to accepted. Each claim gives the job a new attempt number, and every move is one conditional UPDATE
-on id, attempt and status. So whoever comes late, such as a child whose job was dismissed or given to another worker
-meanwhile, changes nothing.
+A job is accepted, then running, then one of successful, failed, dismissed; only a worker that stops or dies, or a host
+that fails for the moment, sends a running job back to accepted. Each claim gives the job a new attempt number, and
+every move is one conditional UPDATE on id, attempt and status. So whoever comes late, such as a child whose job was
+dismissed or given to another worker meanwhile, changes nothing.
 """
 
 import datetime as dt
@@ -68,6 +68,10 @@ class Job:
     """When that worker last said that it lives, seconds since 1970."""
     estimated_finish: str | None = None
     """RFC 3339, from the progress so far."""
+    retries: int = 0
+    """Times that it was sent back because a host failed for the moment."""
+    due: float | None = None
+    """Of a job sent back so: when it may be claimed again, seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,22 @@ _SQL_TYPES = {
     "attempt": sa.Integer,
     "lost": sa.Integer,
     "beat": sa.Float,
+    "retries": sa.Integer,
+    "due": sa.Float,
 }
 _NAMES = [field.name for field in fields(Job)]
 _JOBS = sa.Table(
     "escape_jobs",
     _METADATA,
-    *(sa.Column(name, _SQL_TYPES.get(name, sa.Text), primary_key=name == "id") for name in _NAMES),
+    *(
+        sa.Column(
+            name,
+            _SQL_TYPES.get(name, sa.Text),
+            primary_key=name == "id",
+            server_default="0" if name == "retries" else None,
+        )
+        for name in _NAMES
+    ),
     sa.Column("began", sa.Float),  # `started` and `finished` as seconds since 1970: durations are compared in SQL
     sa.Column("ended", sa.Float),
     sa.Index("escape_jobs_created", "created", "id"),
@@ -216,7 +230,7 @@ class JobStore:
         """Give the job that has waited longest to a worker; None where none of these processes waits."""
         waiting = (
             sa.select(_JOBS.c.id)
-            .where(_JOBS.c.status == "accepted", _JOBS.c.process_id.in_(process_ids))
+            .where(_JOBS.c.status == "accepted", _JOBS.c.process_id.in_(process_ids), _is_due())
             .order_by(_JOBS.c.created, _JOBS.c.id)
             .limit(1)
         )
@@ -269,18 +283,13 @@ class JobStore:
 
     def requeue(self, job_id: str, attempt: int, reason: str, *, lost: bool) -> bool:
         """Send a running job back to wait; `lost`: its attempt ended without an outcome and counts as one."""
-        return self._move(
-            _fence(job_id, attempt),
-            status="accepted",
-            message=f"Waits to be run again: {reason}",
-            progress=0,
-            lost=_JOBS.c.lost + int(lost),
-            runner=None,
-            beat=None,
-            started=None,
-            began=None,
-            estimated_finish=None,
-        )
+        back = _back(f"Waits to be run again: {reason}")
+        return self._move(_fence(job_id, attempt), **back, lost=_JOBS.c.lost + int(lost))
+
+    def retry(self, job_id: str, attempt: int, message: str, seconds: float) -> bool:
+        """Send a running job back to wait for at least some seconds, because a host failed for the moment."""
+        due = time.time() + seconds
+        return self._move(_fence(job_id, attempt), **_back(message), retries=_JOBS.c.retries + 1, due=due)
 
     def dismiss(self, job_id: str) -> bool:
         """Say that a client does not want an unfinished job any more; False where it is already finished."""
@@ -295,6 +304,23 @@ class JobStore:
 
 def _fence(job_id: str, attempt: int) -> tuple[sa.ColumnElement[bool], ...]:
     return _JOBS.c.id == job_id, _JOBS.c.attempt == attempt, _JOBS.c.status == "running"
+
+
+def _is_due() -> sa.ColumnElement[bool]:
+    return sa.or_(_JOBS.c.due.is_(None), _JOBS.c.due <= time.time())
+
+
+def _back(message: str) -> dict[str, Any]:
+    return {
+        "status": "accepted",
+        "message": message,
+        "progress": 0,
+        "runner": None,
+        "beat": None,
+        "started": None,
+        "began": None,
+        "estimated_finish": None,
+    }
 
 
 def _end(status: Status, message: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from pygeoapi.process.base import JobNotFoundError
 
 from escape_process.errors import InvalidInputError, QueueFullError, StorageError
@@ -140,6 +141,39 @@ def test_the_queue_is_bounded(store: JobStore) -> None:
     assert store.counts() == {"accepted": 3, "running": 0, "successful": 0, "failed": 0, "dismissed": 0}
 
 
+def test_a_job_whose_host_failed_waits_until_it_is_due(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = add(store), add(store)
+    assert store.claim("a", ["p"]) is not None
+    assert store.retry(one.id, 1, "Waits.", 60)
+    assert not store.retry(one.id, 1, "Waits.", 60)
+    waiting = store.get(one.id)
+    assert (waiting.status, waiting.message, waiting.retries, waiting.runner) == ("accepted", "Waits.", 1, None)
+    assert store.unfinished() == {one.id, other.id}
+    claimed = [store.claim("a", ["p"]) for _ in range(2)]
+    assert [found and found.id for found in claimed] == [other.id, None]
+    later = time.time() + 61
+    monkeypatch.setattr("escape_process.jobs.store.time.time", lambda: later)
+    again = store.claim("a", ["p"])
+    assert again is not None
+    assert (again.id, again.attempt, again.retries, again.lost) == (one.id, 2, 1, 0)
+
+
+def test_a_table_of_an_earlier_version_gets_its_new_columns(connection: str) -> None:
+    store = JobStore(connection)
+    one = add(store)
+    store.close()
+    url = connection.replace("://", "+pg8000://") if "://" in connection else f"sqlite:///{connection}"
+    engine = sa.create_engine(url)
+    with engine.begin() as database:
+        for name in ("retries", "due"):
+            database.execute(sa.text(f"ALTER TABLE escape_jobs DROP COLUMN {name}"))
+    engine.dispose()
+    later = JobStore(connection)
+    assert later.get(one.id) == one
+    assert later.claim("a", ["p"]) is not None
+    later.close()
+
+
 def test_pages(store: JobStore) -> None:
     ids = [add(store).id for _ in range(5)]
     assert [one.id for one in store.page(2)[0]] == ids[:2:-1]
@@ -147,12 +181,13 @@ def test_pages(store: JobStore) -> None:
     assert store.page(1)[1] == 5
 
 
-def test_filters(store: JobStore) -> None:
+def test_filters(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     old = add(store, created="2020-05-01T00:00:00.000000Z", owner="me")
     other = add(store, process_id="q")
     claimed = store.claim("a", ["q"])
     assert claimed is not None
-    time.sleep(0.05)
+    soon = time.time() + 1
+    monkeypatch.setattr("escape_process.jobs.store.time.time", lambda: soon)
 
     def ids(**conditions: Any) -> set[str]:
         jobs, count = store.page(10, 0, JobFilter(**conditions))
