@@ -108,12 +108,21 @@ def execute(
     return client.post(f"/processes/{PROCESS}/execution", json=body, headers=headers)
 
 
-def finished(client: httpx.Client, accepted: httpx.Response, seconds: float = 60) -> dict[str, Any]:
-    """Wait for a job and return its status."""
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait until something is true and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        status: dict[str, Any] = client.get(accepted.headers["Location"]).json()
-        if status["status"] not in ("accepted", "running"):
-            return status
+        if found := condition():
+            return found
         time.sleep(0.05)
-    raise TimeoutError(status)
+    raise TimeoutError(f"not so within {seconds:g} s: {condition}")
+
+
+def finished(client: httpx.Client, accepted: httpx.Response, seconds: float = 60) -> dict[str, Any]:
+    """Wait for a job and return its status."""
+
+    def status() -> dict[str, Any] | None:
+        found: dict[str, Any] = client.get(accepted.headers["Location"]).json()
+        return None if found["status"] in ("accepted", "running") else found
+
+    return dict(wait_for(status, seconds))
