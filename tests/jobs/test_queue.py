@@ -174,7 +174,7 @@ def test_an_asynchronous_client_may_wait_a_moment(service: Service) -> None:
 def test_workers_of_their_own_share_a_queue(own_database: str, tmp_path: Path) -> None:
     with running(tmp_path, own_database, options=["--no-worker"]) as service:
         jobs = [service.execute({"name": f"shared{number}", "ticks": 10}) for number in range(4)]
-        time.sleep(1)
+        assert service.processes("escape_process.jobs.worker") == []
         assert {service.status(job)["status"] for job in jobs} == {"accepted"}
         workers = [service.run("worker"), service.run("worker")]
         for job in jobs:
