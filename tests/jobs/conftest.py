@@ -16,7 +16,7 @@ import sqlalchemy as sa
 import yaml
 from waiting import wait_for
 
-from escape_process.jobs.serve import GRACE, free_port, wait_ready
+from escape_process.jobs.serve import free_port, wait_ready
 from escape_process.jobs.store import JobStore
 
 HERE = Path(__file__).parent
@@ -132,7 +132,7 @@ class Service:
         answer = self.client.get(f"/jobs/{job}")
         return dict(answer.json()) if answer.status_code == 200 else {"status": "gone"}
 
-    def finished(self, job: str, seconds: float = 120.0) -> dict[str, Any]:
+    def finished(self, job: str, seconds: float = 300.0) -> dict[str, Any]:
         """Wait for the end of a job."""
         return dict(wait_for(lambda: (status := self.status(job))["status"] in TERMINAL and status, seconds))
 
@@ -146,7 +146,7 @@ class Service:
         self.processes()
         if self.server.poll() is None:
             self.server.send_signal(signal.SIGTERM)
-        self.server.wait(GRACE + 10)
+        self.server.wait(60)
 
     def unfinished_files(self) -> list[str]:
         """Return names of half-written files."""
@@ -172,4 +172,4 @@ def running(
             yield service
     finally:
         service.stop()
-    wait_for(lambda: not service.orphans(), 10)
+    wait_for(lambda: not service.orphans())

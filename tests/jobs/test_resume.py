@@ -1,96 +1,100 @@
-"""The real retrieval of the sample, killed midway: the next attempt goes on, and the result is the same to the bit."""
+"""The real pipeline on the sample, killed: the next attempt goes on, and the result is the same to the bit."""
 
-import hashlib
+import contextlib
 import os
+import random
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
 from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
-from .conftest import ROOT, Service, wait_for
+from .conftest import wait_for
+from .sample_service import (
+    INPUTS,
+    PROCESS,
+    VICTIMS,
+    Reference,
+    check_whole,
+    forget_results,
+    forget_work,
+    kill,
+    leftovers,
+    run_undisturbed,
+    serving,
+    stopped,
+)
+from .small_blocks import MOMENTS
 
-PROCESS = "escape-soil-moisture"
-INPUTS = {
-    "catalog": "sample",
-    "bbox": [-5.46, 41.24, -5.43, 41.27],
-    "datetime": "2024-05-18T00:00:00Z/2024-05-18T23:59:59Z",
-    "members": 2,
-}
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Service]:
-    """Serve the sample by the real process, with small blocks so that there is something to go on from."""
-    config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
-    settings = config["resources"][PROCESS]["processor"]["settings"]
-    settings |= {
-        "data_dir": "data",
-        "catalog_seed": str(ROOT / "catalog"),
-        "catalogs": {"sample": str(ROOT / "catalog" / "samples" / "collection.json")},
-    }
-    config["resources"][PROCESS]["processor"]["name"] = "small_blocks.SmallBlocks"
-    config["server"]["manager"] |= {"connection": "data/jobs.sqlite", "output_dir": "data/jobs"}
-    path = folder / "config.yml"
-    path.write_text(yaml.safe_dump(config))
-    service = Service(folder, path)
-    service.start()
-    try:
-        with service.client:
-            yield service
-    finally:
-        service.stop()
+RANDOM_RUNS = 20
 
 
-def checksums(folder: Path) -> dict[str, str]:
-    """Return the digest of each raster of the results."""
-    root = folder / "data" / "catalog" / PROCESS
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*.tif")}
-
-
-def blocks(folder: Path) -> Mapping[str, int]:
-    """Return the finished blocks with their times of writing."""
-    found = {}
-    for path in (folder / "data" / "work" / "blocks").rglob("r*.npz"):
-        try:
-            found[path.name] = path.stat().st_mtime_ns
-        except FileNotFoundError:  # removed meanwhile
-            continue
-    return found
+@pytest.fixture(scope="module", params=["StandInBlocks"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return which process is killed; most tests need no real retrieval."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the checksums of a run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("whole")
-    with serving(folder) as service:
-        job = service.execute(INPUTS, process=PROCESS)
-        status = service.finished(job, 300)
-        assert status["status"] == "successful", status
-    return checksums(folder)
+def reference(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return run_undisturbed(tmp_path_factory.mktemp("whole"), kind)
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, uninterrupted: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "kills"),
+    [
+        pytest.param("SmallBlocks", [("worker", "blocks"), ("all", "publishing")], id="retrieval"),
+        *(
+            pytest.param("StandInBlocks", [(victim, moment) for moment in MOMENTS], id=victim, marks=pytest.mark.slow)
+            for victim in VICTIMS
+        ),
+    ],
+    indirect=["kind"],
+    scope="module",
+)
+def test_kills_at_moments(kills: list[tuple[str, str]], kind: str, tmp_path: Path, reference: Reference) -> None:
+    with serving(tmp_path, kind=kind) as service:
+        for number, (victim, moment) in enumerate(kills):
+            forget_results(tmp_path)
+            (tmp_path / "stop").write_text(moment)
+            job = service.execute(INPUTS, process=PROCESS)
+            behind = service.execute(INPUTS, process=PROCESS)
+            kill(service, victim, [stopped(tmp_path)])
+            check_whole(service, job, reference)
+            check_whole(service, behind, reference)
+            results = service.client.get(f"/jobs/{behind}/results").json()
+            assert results["report"]["stacks"][0]["reused"] is True
+            assert service.client.get("/jobs?limit=1").json()["numberMatched"] == 2 * (number + 1)
+
+
+@pytest.mark.slow
+def test_random_kills(tmp_path: Path, reference: Reference) -> None:
+    """Kill whatever, whenever, while an earlier result of the same request is replaced."""
+    choice = random.Random(11)
+    with serving(tmp_path) as service:
+        for number in range(RANDOM_RUNS):
+            forget_work(tmp_path)
+            job = service.execute({**INPUTS, "reuse": False}, process=PROCESS)
+            wait_for(lambda job=job: service.status(job)["status"] == "running")
+            time.sleep(choice.uniform(0, reference.seconds))
+            children = [one.pid for one in service.processes("escape_process.jobs.child")]
+            victim = choice.choice(VICTIMS)
+            kill(service, victim, children)
+            check_whole(service, job, reference)
+            assert service.client.get("/jobs?limit=1").json()["numberMatched"] == number + 1
+
+
+@pytest.mark.parametrize("moment", ["blocks", "writing"])
+def test_a_dismissed_job_leaves_nothing(moment: str, tmp_path: Path) -> None:
+    """Also where its process has no time to clear up."""
+    (tmp_path / "stop").write_text(moment)
     with serving(tmp_path) as service:
         job = service.execute(INPUTS, process=PROCESS)
-        before = wait_for(lambda: len(found := blocks(tmp_path)) >= 2 and found, 300)
-        worker = service.worker()
-        children = worker.children()
-        os.kill(worker.pid, signal.SIGKILL)
-        wait_for(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children))
-        before = blocks(tmp_path)
-        status = service.finished(job, 300)
-        assert status["status"] == "successful", status
-        again = service.client.post(f"/processes/{PROCESS}/execution", json={"inputs": INPUTS, "response": "document"})
-        assert again.json()["report"]["stacks"][0]["reused"] is True
-    computed = (tmp_path / "blocks.txt").read_text().splitlines()
-    attempts = sorted({line.split()[0] for line in computed}, key=[line.split()[0] for line in computed].index)
-    assert len(attempts) == 2
-    made_again = {line.split()[1] for line in computed if line.split()[0] == attempts[1]}
-    assert not made_again & {name.removesuffix(".npz") for name in before}
-    assert checksums(tmp_path) == uninterrupted
-    assert uninterrupted
-    assert not list((tmp_path / "data" / "work" / "blocks").glob("*"))
+        process = stopped(tmp_path)
+        assert leftovers(tmp_path)
+        service.client.delete(f"/jobs/{job}")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        wait_for(lambda: not leftovers(tmp_path) and not psutil.pid_exists(process))
+        assert [path.suffix for path in (tmp_path / "data" / "jobs").glob(f"{job}*")] == [".log"]
