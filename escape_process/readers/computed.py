@@ -10,6 +10,7 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform_geom
@@ -129,7 +130,7 @@ def footprint_of(grid: Grid, name: str) -> Mapping[str, Any]:
             for edge in part
             for longitude, latitude, *_ in edge
         )
-    except (RasterioError, ValueError, TypeError, KeyError) as error:
+    except (RasterioError, CPLE_BaseError, ValueError, TypeError, KeyError) as error:
         raise SceneError(f"{name} does not lie on the Earth: its corner coordinates are wrong.") from error
     if not on_earth or not parts:
         raise SceneError(f"{name} does not lie on the Earth: its corner coordinates are wrong.")

@@ -9,6 +9,8 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
 from rasterio.warp import Resampling, reproject
 from rasterio.windows import Window as RasterWindow
 
@@ -17,6 +19,9 @@ from escape_process.hrefs import open_raster
 from escape_process.readers.nisar.hdf5 import Hdf5
 from escape_process.records import Grid
 from escape_process.settings import Settings
+
+LARGEST = 1e9
+"""Of any coordinate, height or angle: beyond, a value is none."""
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -80,7 +85,8 @@ def read_cube(file: Hdf5, values: str, heights: str, y: str, x: str) -> Cube | N
     arrays = [file.array(path) for path in (values, heights, y, x)]
     if arrays[0] is None:
         return None
-    found = [np.asarray(one, dtype=np.float64) for one in arrays if one is not None and one.dtype.kind in "fiu"]
+    numbers = [one.astype(np.float64) for one in arrays if one is not None and one.dtype.kind in "fiu"]
+    found = [np.where(np.abs(one) < LARGEST, one, np.nan) for one in numbers]
     name = values.rsplit("/", 1)[-1]
     axes = found[1:]
     fits = len(found) == 4 and all(axis.ndim == 1 and axis.size for axis in axes)
@@ -136,12 +142,15 @@ class Heights:
         """Return (height, width) of a window of the grid, m; NaN where the model does not reach."""
         out = np.full((int(window.height), int(window.width)), np.nan, dtype=np.float32)
         origin = self._grid.transform @ Affine.translation(window.col_off, window.row_off)
-        reproject(
-            rasterio.band(self._raster, 1),
-            out,
-            dst_transform=origin,
-            dst_crs=self._grid.crs,
-            dst_nodata=np.nan,
-            resampling=Resampling.bilinear,
-        )
+        try:
+            reproject(
+                rasterio.band(self._raster, 1),
+                out,
+                dst_transform=origin,
+                dst_crs=self._grid.crs,
+                dst_nodata=np.nan,
+                resampling=Resampling.bilinear,
+            )
+        except (RasterioError, CPLE_BaseError) as error:
+            raise SceneError("The terrain model cannot be read to its end, or lies nowhere: replace it.") from error
         return out

@@ -43,6 +43,8 @@ _POLARIZATIONS = ("HH", "HV", "VH", "VV")
 _NODES = 33
 """Along each side of a lattice made from the orbit: a kilometre apart over a frame, which leaves about a metre."""
 _SAMPLES_AT_ONCE = 2**21
+_LARGEST = 1e10
+"""Of any number of times, lengths and angles: beyond, products of them overflow."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,17 @@ def _read(file: Hdf5) -> _Swath:
     return _Swath(file, channels, times, ranges, x, y, nodes, grid, looks)
 
 
+def _bounded(values: NDArray[Any]) -> FloatArray:
+    """Return numbers as doubles, NaN where they are larger than any time, length or angle of an image."""
+    found = values.astype(np.float64)
+    return np.where(np.abs(found) < _LARGEST, found, np.nan)
+
+
 def _axis(file: Hdf5, path: str) -> FloatArray:
     values = file.array(path)
     if values is None or values.ndim != 1 or values.dtype.kind != "f" or len(values) < 2:
         raise SceneError(f"{file.name} does not tell the {path.rsplit('/', 1)[-1]} of its samples.")
-    found = values.astype(np.float64)
+    found = _bounded(values)
     step = (found[-1] - found[0]) / (len(found) - 1)
     even = np.isfinite(found).all() and step > 0
     if not even or np.abs(found - (found[0] + step * np.arange(len(found)))).max() > 0.01 * step:
@@ -214,7 +222,7 @@ def _nodes_of_grid(file: Hdf5, group: str, times: FloatArray, ranges: FloatArray
     code = file.number(f"{group}/epsg")
     if any(array is None or array.dtype.kind not in "fiu" for array in arrays) or code is None:
         return None
-    node_times, node_ranges, heights, x, y, angle = (np.asarray(array, dtype=np.float64) for array in arrays)
+    node_times, node_ranges, heights, x, y, angle = (_bounded(np.asarray(array)) for array in arrays)
     if min(node_times.size, node_ranges.size) < 2:
         return None
     shape = (heights.size, node_times.size, node_ranges.size)
@@ -244,7 +252,7 @@ def _nodes_of_orbit(file: Hdf5, root: str, times: FloatArray, ranges: FloatArray
     broken = SceneError(f"{file.name} has neither a geolocation grid over its image nor an orbit: it cannot be placed.")
     if any(array is None or array.dtype.kind != "f" for array in arrays):
         raise broken
-    at, positions, velocities = (np.asarray(array, dtype=np.float64) for array in arrays)
+    at, positions, velocities = (_bounded(np.asarray(array)) for array in arrays)
     fits = at.ndim == 1 and 2 <= len(at) <= 100_000 and positions.shape == velocities.shape == (len(at), 3)
     if not fits or not all(np.isfinite(array).all() for array in (at, positions, velocities)):
         raise broken
