@@ -334,6 +334,7 @@ def _instant(text: str) -> dt.datetime:
 @click.option("--platform", help="Platform, such as alos-2 or nisar.")
 @click.option("--instrument-mode", help="Mode, such as HBQ.")
 @click.option("--dem", help="Path or address of a terrain model, for products in radar geometry.")
+@click.option("--geoid", help="Path or address of the geoid's height, where the terrain model counts from it.")
 @click.option(
     "--format-test", is_flag=True, help="Mark results as a test of the format: no L-band, or no scene at all."
 )
@@ -347,6 +348,7 @@ def make_item(
     item_id: str | None,
     when: str | None,
     dem: str | None,
+    geoid: str | None,
     properties: tuple[str, ...],
     as_json: bool,
     **declared: Any,
@@ -383,7 +385,14 @@ def make_item(
     )
     with _shown_progress(quiet=as_json) as progress:
         made = make_items(
-            places, out, settings, declared=declaration, collection_id=collection, dem=dem, progress=progress
+            places,
+            out,
+            settings,
+            declared=declaration,
+            collection_id=collection,
+            dem=dem,
+            geoid=geoid,
+            progress=progress,
         )
     if made.collection is None and len(made.failures) == 1:
         raise made.failures[0].error

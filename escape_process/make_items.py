@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ LOGGER = logging.getLogger(__name__)
 
 UNPACKED = "unpacked"
 """Folder beside the collection that archives are unpacked into."""
+
+_TERRAIN = {"dem": "Terrain model", "geoid": "Height of the geoid above the ellipsoid"}
 
 NOTHING_HERE = (
     "holds no product that is recognized: neither a GeoTIFF named by a polarization, such as HH.tif or scene_HH.tif,"
@@ -68,6 +70,7 @@ def make_items(
     declared: Declaration | None = None,
     collection_id: str = "scenes",
     dem: str | None = None,
+    geoid: str | None = None,
     progress: Callable[[float, str], None] = lambda share, message: None,
 ) -> Made:
     """Make items of all products in the places given, and write them into the static collection in `out`.
@@ -85,6 +88,8 @@ def make_items(
         What the products do not tell, the same for all.
     dem
         Path or address of a terrain model, for products in radar geometry.
+    geoid
+        The same of the geoid's height, where those of the terrain model count from it.
 
     Raises
     ------
@@ -100,10 +105,11 @@ def make_items(
         raise InvalidInputError(f"id = {declared.id!r} is for one product, but {len(found)} were found.")
     made: dict[str, SourceItem] = {}
     failures = []
+    terrain = {"dem": dem, "geoid": geoid}
     for number, product in enumerate(found):
         if len(found) > 1:
             progress(number / len(found), f"Describing {product.name}")
-        answer = product if isinstance(product, Failure) else _made_or_not(product, declared, settings, dem)
+        answer = product if isinstance(product, Failure) else _made_or_not(product, declared, settings, terrain)
         if isinstance(answer, Failure):
             failures.append(answer)
         elif answer.id in made:
@@ -116,10 +122,10 @@ def make_items(
 
 
 def _made_or_not(
-    product: ProductFiles, declared: Declaration, settings: Settings, dem: str | None
+    product: ProductFiles, declared: Declaration, settings: Settings, terrain: Mapping[str, str | None]
 ) -> SourceItem | Failure:
     try:
-        return make_item(product, declared, settings, dem=dem)
+        return make_item(product, declared, settings, **terrain)
     except EscapeError as error:
         return Failure(product.name, error)
     except Exception:  # one product must not keep a hundred others from being made
@@ -147,7 +153,7 @@ def find_products(places: Sequence[str], out: Path, settings: Settings) -> Itera
         plain = [href for href in files if not is_archive(href)]
         products = group_products(plain)
         yield from products
-        for name in folders_without_product(str(Path(place).resolve()), plain, products):
+        for name in folders_without_product(place, plain, products):
             any_found = True
             yield Failure(name, InvalidInputError(f"The folder {name!r} {NOTHING_HERE}"))
         for archive in files:
@@ -181,6 +187,7 @@ def make_item(
     settings: Settings | None = None,
     *,
     dem: str | None = None,
+    geoid: str | None = None,
 ) -> SourceItem:
     """Describe one product as a STAC item.
 
@@ -192,6 +199,8 @@ def make_item(
         What the files do not tell.
     dem
         Path or address of a terrain model, for products in radar geometry.
+    geoid
+        The same of the geoid's height, where those of the terrain model count from it.
 
     Returns
     -------
@@ -207,10 +216,9 @@ def make_item(
     settings = Settings() if settings is None else settings
     if isinstance(product, Path):
         product = _only_product(product, settings)
-    if dem is not None and "://" not in dem:
-        dem = str(Path(dem).resolve())
+    terrain = {key: _absolute(href) for key, href in (("dem", dem), ("geoid", geoid)) if href is not None}
     try:
-        described = _describe(product, settings, dem)
+        described = _describe(product, settings, terrain)
         return sources.make_item(described, declared)
     except SceneError as error:  # of a user's own file: bad input
         raise InvalidInputError(str(error)) from error
@@ -226,13 +234,22 @@ def _only_product(folder: Path, settings: Settings) -> ProductFiles:
     return products[0]
 
 
-def _describe(product: ProductFiles, settings: Settings, dem: str | None) -> Description:
+def _absolute(href: str) -> str:
+    return href if "://" in href else str(Path(href).resolve())
+
+
+def _describe(product: ProductFiles, settings: Settings, terrain: Mapping[str, str]) -> Description:
     module = family_module(product.family)
-    options = {"name": product.name} if product.family is None else {}
-    described: Description = module.describe(product.hrefs, settings, dem=dem, **options)
+    options: dict[str, str | None] = {"dem": terrain.get("dem")}
+    if product.family is None:
+        options["name"] = product.name
+    elif product.family == "ceos" and "geoid" in terrain:
+        options["geoid"] = terrain["geoid"]
+    described: Description = module.describe(product.hrefs, settings, **options)
     assets = {key: dict(asset) for key, asset in described.assets.items()}
-    if dem is not None and product.family is not None and "dem" not in assets:
-        assets["dem"] = {"href": dem, "title": "Terrain model", "roles": ["metadata", "elevation"]}
+    for key, href in terrain.items():
+        if product.family is not None and key not in assets:
+            assets[key] = {"href": href, "title": _TERRAIN[key], "roles": ["metadata"]}
     for key, asset in assets.items():
         assets[key] = {"href": asset["href"], **_file_fields(asset["href"], settings), **asset}
     return dataclasses.replace(described, assets=assets)

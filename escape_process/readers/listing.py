@@ -26,6 +26,8 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _FAMILIES: Sequence[Family] = ("ceos", "nisar", "covariance")
 _JAXA = re.compile(r"(ALOS[24][A-Z0-9]{5,20}-\d{6})[-_]([A-Z]{3}[LR]\d\.\d[A-Z_]{2}[AD])", re.ASCII)
 """Scene id and product id, which all files of one of JAXA's products have in their names."""
+_LONE = re.compile(r"\.(h5|hdf5|he5|dim)$", re.IGNORECASE)
+"""Files that are a product by themselves, a .dim with its folder of rasters."""
 _RASTER_LIKE = re.compile(r"\.(tiff?|h5|hdf5|he5|bin|img|dim)$|^IMG-", re.IGNORECASE)
 _NAMED_WORDS = frozenset({"sl", "slp", "msk", "mask", "lin", "linci", "lia", "inc", "date", "local", "ellipsoid"})
 _NAMED_WORDS |= frozenset({"incidence", "angle", "incidenceangle", "localincidenceangle", "theta"})
@@ -53,7 +55,8 @@ def list_files(place: str, settings: Settings, skip: Path | None = None) -> list
     Parameters
     ----------
     place
-        A file, a folder, the address of a file, or one that ends with a slash, where addresses can be listed.
+        A file, a folder, the address of a file, or one that ends with a slash, where addresses can be listed: of object
+        storage, then also without the slash.
     skip
         A folder left out with all below it.
 
@@ -65,18 +68,23 @@ def list_files(place: str, settings: Settings, skip: Path | None = None) -> list
         where a remote place cannot be listed.
     """
     if "://" in place:
-        if not place.endswith("/"):
-            return [place]
-        lister = getattr(addresses, "list_hrefs", None)
-        if lister is None:
-            raise InvalidInputError(f"{file_name(place)!r} cannot be listed: give the addresses of its files.")
-        return _bounded(place, lister(place, settings))
+        return _list_addresses(place, settings)
     path = Path(place)
     if path.is_file():
         return [str(path.resolve())]
     if not path.is_dir():
         raise InvalidInputError(f"{place!r} is not a folder or a file.")
     return _bounded(place, _walk(path.resolve(), None if skip is None else skip.resolve()))
+
+
+def _list_addresses(place: str, settings: Settings) -> list[str]:
+    """Object storage has no folders: an address under which there is something is one."""
+    if not place.endswith("/") and not place.startswith("s3://"):
+        return [place]
+    lister = getattr(addresses, "list_hrefs", None)
+    if lister is None:
+        raise InvalidInputError(f"{file_name(place)!r} cannot be listed: give the addresses of its files.")
+    return _bounded(place, lister(place.rstrip("/") + "/", settings)) or [place]
 
 
 def _walk(root: Path, skip: Path | None) -> Iterable[str]:
@@ -134,9 +142,7 @@ def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]
         found = _JAXA.search(name)
         if found is not None:
             by_id["_".join(found.groups())].append(href)
-        elif re.search(r"\.(h5|hdf5|he5)$", name, re.IGNORECASE):
-            by_id[name].append(href)
-        elif name.lower().endswith(".dim"):
+        elif _LONE.search(name) is not None:
             inside = href[:-4] + ".data/"
             by_id[name].extend([href, *(one for one in files if one.startswith(inside))])
         elif not re.search(r"\.data/[^/]*$", href):
@@ -146,7 +152,9 @@ def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]
     for key, own in by_id.items():
         held, family = family_of([file_name(href) for href in own])
         if held:
-            products.append(ProductFiles(posixpath.splitext(key)[0], (*own, *(() if ".h5" in key else beside)), family))
+            lone = _LONE.search(key)
+            name = key if lone is None else key[: lone.start()]
+            products.append(ProductFiles(name, (*own, *(beside if lone is None else ())), family))
     held, family = family_of([file_name(href) for href in others])
     name = file_name(folder) or "scene"
     if held and family is not None:
@@ -182,7 +190,7 @@ def _common_words(href: str) -> tuple[str, ...]:
 
 def folders_without_product(place: str, files: Sequence[str], products: Sequence[ProductFiles]) -> list[str]:
     """Return the names of a folder's own sub-folders that hold rasters but no product."""
-    root = place.rstrip("/") + "/"
+    root = (place if "://" in place else str(Path(place).resolve())).rstrip("/") + "/"
     branches = defaultdict(list)
     for href in files:
         first, below, _ = href.removeprefix(root).partition("/")
