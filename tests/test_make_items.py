@@ -315,3 +315,36 @@ def test_internal_error_of_a_reader_is_one_products(tmp_path: Path, monkeypatch:
     assert [item.id for item in made.items] == ["b"]
     assert [failure.name for failure in made.failures] == ["a"]
     assert made.exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("family", "folder", "ids"),
+    [
+        (
+            "covariance",
+            "polsartools_manitoba_fullpol",
+            {"polsartools_manitoba_fullpol_C3", "polsartools_manitoba_fullpol_T3"},
+        ),
+        ("nisar", "alos1_quadpol_rslc_riobranco", {"calib_RSLC_ALPSRP025826990_RIO_BRANCO_CR"}),
+    ],
+)
+def test_real_products_of_other_families(
+    tmp_path: Path, shared_data: Path, family: str, folder: str, ids: set[str]
+) -> None:
+    pytest.importorskip(f"escape_process.readers.{family}")
+    options = ("--datetime", "2012-07-01", "--radiometry", "sigma0", "--frequency", "1.27e9", "--format-test", "--json")
+    result = call("make-item", shared_data / folder, "--out", tmp_path, *options)
+    items = {item["id"]: item for item in json.loads(result.stdout)["items"]}
+    assert set(items) == ids
+    for item in items.values():
+        validate_offline({**item, "links": [{"rel": "collection", "href": "./c.json"}]}, shared_data / "stac_schemas")
+        assert all(asset["file:size"] > 0 for asset in item["assets"].values())
+        scene = scene_from_item(item, "item.json", RetrievalRequest(ids=["any"], incidence_angle_deg=35))
+        assert isinstance(scene, Scene)
+        assert all(band.source is not None and band.source.family == family for band in scene.bands.values())
+
+
+def test_real_ceos_product_of_two_polarizations(tmp_path: Path, shared_data: Path) -> None:
+    pytest.importorskip("escape_process.readers.ceos")
+    result = call("make-item", shared_data / "alos2_l15_fbd_ceos", "--out", tmp_path)
+    assert "VH and VV missing" in result.stderr

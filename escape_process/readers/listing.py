@@ -28,6 +28,8 @@ _JAXA = re.compile(r"(ALOS[24][A-Z0-9]{5,20}-\d{6})[-_]([A-Z]{3}[LR]\d\.\d[A-Z_]
 """Scene id and product id, which all files of one of JAXA's products have in their names."""
 _LONE = re.compile(r"\.(h5|hdf5|he5|dim)$", re.IGNORECASE)
 """Files that are a product by themselves, a .dim with its folder of rasters."""
+_MATRIX = re.compile(r"(^|[_.-])[CT]3([_.-].*)?\.tiff?$", re.IGNORECASE)
+"""GeoTIFFs of a whole matrix, as in scene_C3.tif."""
 _RASTER_LIKE = re.compile(r"\.(tiff?|h5|hdf5|he5|bin|img|dim)$|^IMG-", re.IGNORECASE)
 _NAMED_WORDS = frozenset({"sl", "slp", "msk", "mask", "lin", "linci", "lia", "inc", "date", "local", "ellipsoid"})
 _NAMED_WORDS |= frozenset({"incidence", "angle", "incidenceangle", "localincidenceangle", "theta"})
@@ -142,7 +144,7 @@ def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]
         found = _JAXA.search(name)
         if found is not None:
             by_id["_".join(found.groups())].append(href)
-        elif _LONE.search(name) is not None:
+        elif _LONE.search(name) is not None or _MATRIX.search(name) is not None:
             inside = href[:-4] + ".data/"
             by_id[name].extend([href, *(one for one in files if one.startswith(inside))])
         elif not re.search(r"\.data/[^/]*$", href):
@@ -152,10 +154,10 @@ def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]
     for key, own in by_id.items():
         held, family = family_of([file_name(href) for href in own])
         if held:
-            lone = _LONE.search(key)
-            name = key if lone is None else key[: lone.start()]
+            lone = _LONE.search(key) or _MATRIX.search(key)
+            name = key if lone is None else posixpath.splitext(key)[0]
             products.append(ProductFiles(name, (*own, *(beside if lone is None else ())), family))
-    held, family = family_of([file_name(href) for href in others])
+    held, family = family_of([file_name(href) for href in others]) if others else (False, None)
     name = file_name(folder) or "scene"
     if held and family is not None:
         products.append(ProductFiles(name, tuple(others), family))

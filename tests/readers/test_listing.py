@@ -115,3 +115,9 @@ def test_listing_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(hrefs, "list_hrefs")
     with pytest.raises(InvalidInputError, match="cannot be listed"):
         list_files("https://example.com/scenes/", SETTINGS)
+
+
+def test_lone_files_are_products_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "family_of", lambda names: (True, "covariance"))
+    names = ["a.h5", "b.h5", "c_C3.tif", "d.dim", "d.data/C11.img", "d.data/C11.hdr"]
+    assert groups(*names) == {"a": {"a.h5"}, "b": {"b.h5"}, "c_C3": {"c_C3.tif"}, "d": set(names[3:])}
