@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ CONFIG = click.option(
     envvar="PYGEOAPI_CONFIG",
     help="Configuration of the server and the process.",
 )
+_MASK_NAMES = frozenset({"no_data", "valid", "layover", "shadow", "water", "invalid"})
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 
 
@@ -315,6 +317,19 @@ def _instant(text: str) -> dt.datetime:
     return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
 
 
+def _mask_classes(context: click.Context, parameter: click.Parameter, value: str | None) -> dict[int, str] | None:
+    """Read the meaning of a mask's values, such as 0=no_data,2=layover."""
+    if value is None:
+        return None
+    pairs = re.findall(r"(\d{1,9})=([a-z_]+)(?:,|$)", value, re.ASCII)
+    classes = {int(number): name for number, name in pairs}
+    if ",".join("=".join(pair) for pair in pairs) != value or not set(classes.values()) <= _MASK_NAMES:
+        raise InvalidInputError(
+            f"Option --mask-classes = {value!r}: give VALUE=NAME,..., with names of {', '.join(sorted(_MASK_NAMES))}."
+        )
+    return classes
+
+
 @main.command("make-item")
 @click.argument("places", nargs=-1, required=True)
 @CONFIG
@@ -333,6 +348,7 @@ def _instant(text: str) -> dt.datetime:
 @click.option("--frequency", type=float, help="Centre frequency, Hz.")
 @click.option("--platform", help="Platform, such as alos-2 or nisar.")
 @click.option("--instrument-mode", help="Mode, such as HBQ.")
+@click.option("--mask-classes", callback=_mask_classes, help="VALUE=NAME,...: no_data, valid, layover, shadow, water.")
 @click.option("--dem", help="Path or address of a terrain model, for products in radar geometry.")
 @click.option("--geoid", help="Path or address of the geoid's height, where the terrain model counts from it.")
 @click.option(

@@ -127,6 +127,19 @@ def test_second_product_of_one_id_is_reported(tmp_path: Path) -> None:
     assert "Another product gave the item id 'scene'" in result.stderr
 
 
+def test_declared_mask(tmp_path: Path) -> None:
+    folder = write_scene(tmp_path / "scene")
+    write(folder / "mask.tif", 1)
+    said = ("--mask-classes", "0=no_data,1=valid,7=layover")
+    (item,) = json.loads(call("make-item", folder, "--out", tmp_path / "out", *SAID, *said, "--json").stdout)["items"]
+    scene = scene_from_item(item, "item.json", RetrievalRequest(ids=["any"], incidence_angle_deg=35, frequency=1.27e9))
+    assert isinstance(scene, Scene)
+    assert scene.mask is not None
+    assert (scene.mask.invalid, scene.mask.layover_shadow) == ({0}, {7})
+    for wrong in ("7", "7=cloud", "a=valid", "7=valid,", ""):
+        assert call("make-item", folder, "--out", tmp_path / "out", "--mask-classes", wrong).exit_code == 2
+
+
 def test_declared_properties_and_format_test(tmp_path: Path) -> None:
     folder = write_scene(tmp_path / "scene")
     options = ("--property", "sat:relative_orbit=137", "--property", "note=real pixels", "--format-test", "--json")
