@@ -231,6 +231,27 @@ def test_signatures_and_passwords_reach_no_message_and_no_log(
     assert "password" not in str(caught.value) + caplog.text
 
 
+def test_a_host_that_drips_is_given_up(server: _Server) -> None:
+    released = threading.Event()
+
+    def drip(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        with contextlib.suppress(ConnectionError):
+            while not released.wait(0.01):
+                handler.wfile.write(b"1")
+
+    server.answers["/slow.json"] = drip
+    settings = SETTINGS.model_copy(update={"http_timeout": 0.2, "http_attempts": 1})
+    try:
+        for read in (hrefs.read_bytes, hrefs.open_href):
+            with pytest.raises(UpstreamError, match=r"slow\.json at 127\.0\.0\.1 did not answer within 0\.2 s"):
+                read(server.url("/slow.json"), settings)
+    finally:
+        released.set()
+
+
 def test_a_slow_host_is_named(server: _Server) -> None:
     released = threading.Event()
     server.answers["/slow.json"] = lambda handler: (released.wait(5), handler.send(200))[1]

@@ -89,12 +89,12 @@ class Asset:
 
     @property
     def is_raster(self) -> bool:
-        """False where media type or suffix show something that no reader reads."""
-        if self.family is not None:
+        """False where suffix or media type show something that no reader reads; a suffix is wrong less often."""
+        suffix = posixpath.splitext(file_name(self.href))[1].lower()
+        if self.family is not None or suffix in (".tif", ".tiff"):
             return True
         if self.media_type:
             return "tif" in self.media_type or _NOT_RASTERS.search(self.media_type) is None
-        suffix = posixpath.splitext(file_name(self.href))[1]
         return _NOT_RASTERS.search(suffix) is None
 
     @property

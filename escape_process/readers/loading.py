@@ -1,7 +1,7 @@
 """Read blocks of a stack: stored values to sigma0 on the result's grid, power averaged over full-resolution pixels."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,6 +17,7 @@ from escape_process.errors import SceneError
 from escape_process.layers import FLAG
 from escape_process.physics.radiometry import linear_from_db
 from escape_process.readers.decode import decode_power, sigma0_from
+from escape_process.readers.frames import seam_weights
 from escape_process.readers.rasters import Raster, open_layer
 from escape_process.readers.stacks import looks_of_cells
 from escape_process.records import POLARIZATIONS, Angle, Band, Grid, Mask, Observables, OpenedScene, Pass, Stack, Window
@@ -71,14 +72,15 @@ class StackReader:
         )
 
     def _load_pass(self, one: Pass, window: Window) -> "_Frame":
-        """Merge the frames of one pass: where they overlap, the first that is valid counts."""
-        merged = self._load_scene(one.scenes[0], window)
-        for scene in one.scenes[1:]:
-            missing = np.asarray(~np.isfinite(merged.sigma0).all(axis=0))
-            if not missing.any():
-                break
-            merged = merged.filled(missing, self._load_scene(scene, window))
-        return merged
+        """Merge the frames of one pass; where they overlap, each fades out towards its end."""
+        if len(one.scenes) == 1:
+            return self._load_scene(one.scenes[0], window)
+        frames = [self._load_scene(scene, window) for scene in one.scenes]
+        covering = [position for position, frame in enumerate(frames) if frame.valid.any()]
+        if len(covering) < 2:
+            return frames[covering[0] if covering else 0]
+        weights = seam_weights(one.scenes, covering, self.stack.grid, window)
+        return _blended([frames[position] for position in covering], weights)
 
     def _load_scene(self, scene: OpenedScene, window: Window) -> "_Frame":
         source = _source_window(scene, self.stack, window)
@@ -212,13 +214,34 @@ class _Frame:
             np.full(shape, _advisory_flags(scene), dtype=np.uint16),
         )
 
-    def filled(self, missing: NDArray[np.bool_], other: "_Frame") -> "_Frame":
-        return _Frame(
-            np.where(missing, other.sigma0, self.sigma0),
-            np.where(missing, other.incidence_angle, self.incidence_angle),
-            np.where(missing, other.looks, self.looks),
-            np.where(missing, other.flags, self.flags),
-        )
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(Y, X), where there is a value."""
+        return np.asarray(np.isfinite(self.sigma0).all(axis=0))
+
+
+def _blended(frames: Sequence[_Frame], weights: Sequence[NDArray[np.float64]]) -> _Frame:
+    """Average the frames of one pass with weights where they are valid.
+
+    They show the same echoes, so that averaging them adds no looks. A cell has the flags of the frames that are valid
+    there, of all frames where none is.
+    """
+    valid = np.stack([frame.valid for frame in frames])
+    any_valid = valid.any(axis=0)
+    share = np.where(valid, np.stack(weights), 0.0)
+    share = np.divide(share, share.sum(axis=0), out=np.zeros_like(share), where=any_valid)
+
+    def mean(values: list[Float32]) -> Float32:
+        total = sum(np.where(part > 0, part * value, 0) for part, value in zip(share, values, strict=True))
+        return np.where(any_valid, total, values[0]).astype(np.float32)
+
+    flags = np.stack([frame.flags for frame in frames])
+    return _Frame(
+        np.stack([mean([frame.sigma0[channel] for frame in frames]) for channel in range(len(POLARIZATIONS))]),
+        mean([frame.incidence_angle for frame in frames]),
+        mean([frame.looks for frame in frames]),
+        np.bitwise_or.reduce(np.where(valid | ~any_valid, flags, np.uint16(0)), axis=0),
+    )
 
 
 class _Averager:

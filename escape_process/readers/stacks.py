@@ -20,6 +20,10 @@ LEAST_LOOKS = 100.0
 """Looks that the default resolution reaches."""
 
 
+FARTHEST = 5.0
+"""Degrees between the middles of grids in two CRSs that may be of one pass or of the same ground."""
+
+
 @dataclass(frozen=True)
 class _Cell:
     """The result's pixel: its CRS, its size, and how many source pixels make it where the grids nest."""
@@ -73,14 +77,43 @@ def looks_of_cells(scene: OpenedScene, pixels: ArrayLike) -> NDArray[np.float64]
 
 
 def _passes(scenes: Iterable[OpenedScene]) -> list[Pass]:
-    by_key: dict[str, list[OpenedScene]] = {}
+    """Put frames of one pass together; those that lie far from each other on it are passes of their own."""
+    by_key: dict[str, list[list[OpenedScene]]] = {}
     for scene in sorted(scenes, key=lambda scene: (scene.datetime, scene.id)):
-        by_key.setdefault(f"{scene.pass_key} {scene.grid.crs}", []).append(scene)
-    return [Pass(key, tuple(frames)) for key, frames in by_key.items()]
+        parts = by_key.setdefault(scene.pass_key, [])
+        near = [part for part in parts if any(_adjoin(frame, scene) for frame in part)]
+        joined = [frame for part in near for frame in part]
+        by_key[scene.pass_key] = [part for part in parts if part not in near] + [[*joined, scene]]
+    passes = [Pass(key, tuple(frames)) for key, parts in by_key.items() for frames in parts]
+    return sorted(passes, key=lambda one: (one.datetime, one.scenes[0].id))
+
+
+def _adjoin(one: OpenedScene, other: OpenedScene) -> bool:
+    """Tell whether two frames overlap, touch or have room for less than one other between them."""
+    crs = one.grid.crs
+    if crs != other.grid.crs and not _near(one.grid, other.grid):
+        return False
+    first, second = (shapely.box(*_bounds_in(frame.grid, crs)) for frame in (one, other))
+    west, south, east, north = first.bounds
+    return bool(first.distance(second) < max(east - west, north - south))
+
+
+def _near(one: Grid, other: Grid) -> bool:
+    """Tell whether two grids lie within some degrees, so that one has a place in the other's CRS."""
+    (west, south), (east, north) = (_centre(grid) for grid in (one, other))
+    turn = (east - west + 180.0) % 360.0 - 180.0
+    return abs(north - south) < FARTHEST and abs(turn) * math.cos(math.radians((south + north) / 2)) < FARTHEST
+
+
+def _centre(grid: Grid) -> tuple[float, float]:
+    """Return longitude and latitude of the middle of a grid."""
+    x, y = grid.transform @ (grid.width / 2, grid.height / 2)
+    longitude, latitude = Transformer.from_crs(grid.crs, "OGC:CRS84", always_xy=True).transform(x, y)
+    return float(longitude), float(latitude)
 
 
 def _groups(passes: Sequence[Pass]) -> list[list[Pass]]:
-    """Put passes that share at least half of the smaller footprint, in one CRS, together."""
+    """Put passes that share at least half of the smaller footprint together."""
     groups: list[list[Pass]] = []
     for one in passes:
         for group in groups:
@@ -92,15 +125,23 @@ def _groups(passes: Sequence[Pass]) -> list[list[Pass]]:
     return groups
 
 
-def _footprint(one: Pass) -> shapely.Polygon:
-    return shapely.union_all([shapely.box(*scene.grid.bounds) for scene in one.scenes])
+def _footprint(one: Pass, crs: str) -> shapely.Polygon:
+    return shapely.union_all([shapely.box(*_bounds_in(scene.grid, crs)) for scene in one.scenes])
+
+
+def _bounds_in(grid: Grid, crs: str) -> tuple[float, float, float, float]:
+    """Return (left, bottom, right, top) of a grid in another CRS: frames of one pass may lie in two UTM zones."""
+    if grid.crs == crs:
+        return grid.bounds
+    left, bottom, right, top = transform_bounds(grid.crs, crs, *grid.bounds, densify_pts=51)
+    return (left, bottom, right, top)
 
 
 def _same_ground(one: Pass, other: Pass) -> bool:
     grids = (one.scenes[0].grid, other.scenes[0].grid)
-    if grids[0].crs != grids[1].crs:
+    if grids[0].crs != grids[1].crs and not _near(*grids):
         return False
-    first, second = _footprint(one), _footprint(other)
+    first, second = (_footprint(each, grids[0].crs) for each in (one, other))
     return bool(first.intersection(second).area >= 0.5 * min(first.area, second.area))
 
 
@@ -140,12 +181,8 @@ def _covering_grid(scenes: Sequence[OpenedScene], cell: _Cell) -> Grid:
     It is anchored to the first scene's origin where the grids nest, else to whole multiples of the cell, so that it
     does not depend on the area asked.
     """
-    bounds = [scene.grid.bounds for scene in scenes]
-    if cell.factor is None:
-        bounds = [transform_bounds(scene.grid.crs, cell.crs, *scene.grid.bounds, densify_pts=51) for scene in scenes]
-        anchor = (0.0, 0.0)
-    else:
-        anchor = (bounds[0][0], bounds[0][3])
+    bounds = [_bounds_in(scene.grid, cell.crs) for scene in scenes]
+    anchor = (0.0, 0.0) if cell.factor is None else (bounds[0][0], bounds[0][3])
     left = anchor[0] + math.floor((min(b[0] for b in bounds) - anchor[0]) / cell.edge + 1e-6) * cell.edge
     top = anchor[1] + math.ceil((max(b[3] for b in bounds) - anchor[1]) / cell.edge - 1e-6) * cell.edge
     width = math.ceil((max(b[2] for b in bounds) - left) / cell.edge - 1e-6)

@@ -161,6 +161,14 @@ def test_previews_masks_and_other_formats_are_no_measurements(item: Make) -> Non
     assert "VV missing" in refuse(decoy)
 
 
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "text/plain", "image/png", "tiff", "", 5, None])
+def test_a_wrong_media_type_of_a_geotiff_does_no_harm(item: Make, media_type: Any) -> None:
+    wrong = item()
+    for asset in wrong["assets"].values():
+        asset["type"] = media_type
+    assert set(accept(wrong).bands) == {"HH", "HV", "VH", "VV"}
+
+
 def test_sigma0_is_preferred_where_both_are_there(item: Make) -> None:
     both = item()
     gamma = {f"gamma0_{n}": {"href": f"./g_{n}.tif", "roles": ["data", "gamma0"]} for n in ("HH", "HV", "VV")}

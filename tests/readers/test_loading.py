@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
-from scenes import ORIGIN, MakeScene, quad
+from pyproj import Transformer
+from scenes import CRS, ORIGIN, MakeScene, quad
 
 from escape_process.errors import InvalidInputError
 from escape_process.layers import FLAG
@@ -132,11 +133,36 @@ def test_frames_of_a_pass_merge_and_dates_stack(make_scene: MakeScene) -> None:
     assert [len(one.scenes) for one in stack.passes] == [2, 1]
     observed = load(stack)
     assert observed.sigma0.shape == (2, 3, 35, 30)
-    hh = observed.sigma0[:, 0, :, 0]
-    assert hh[0, :20] == pytest.approx(0.1)
+    hh = observed.sigma0[:, 0, :, 15]
+    assert hh[0, :15] == pytest.approx(0.1)
+    assert hh[0, 15:20] == pytest.approx([0.11, 0.13, 0.15, 0.17, 0.19])
     assert hh[0, 20:] == pytest.approx(0.2)
     assert hh[1, :20] == pytest.approx(0.3)
     assert np.isnan(hh[1, 20:]).all()
+
+
+def test_frames_in_two_utm_zones_are_one_pass(make_scene: MakeScene) -> None:
+    into_zone = Transformer.from_crs(CRS, "EPSG:32631", always_xy=True)
+    left, top = into_zone.transform(*(ORIGIN @ (0, 35)))
+    profile = {"crs": "EPSG:32631", "transform": Affine(25, 0, left, 0, -25, top)}
+    first = make_scene(quad((40, 60), hh=0.1), "one", pass_key="pass")
+    second = make_scene(quad((40, 60), hh=0.1), "two", pass_key="pass", profile=profile)
+    stack = stack_of(first, second, resolution=50)
+    assert [len(one.scenes) for one in stack.passes] == [2]
+    hh = load(stack).sigma0[0, 0]
+    assert np.isfinite(hh).mean() > 0.8
+    assert hh[np.isfinite(hh)] == pytest.approx(0.1)
+
+
+def test_frames_far_apart_on_one_pass_are_results_of_their_own(make_scene: MakeScene) -> None:
+    far = {"transform": ORIGIN @ Affine.translation(0, 300)}
+    other_side = {"crs": "EPSG:32660", "transform": ORIGIN}
+    scenes = [
+        make_scene(quad((40, 60)), name, pass_key="pass", profile=profile)
+        for name, profile in (("a", {}), ("b", far), ("c", other_side))
+    ]
+    stacks = build_stacks([open_scene(one, SETTINGS) for one in scenes], RetrievalRequest(ids=["any"]))
+    assert [[scene.id for scene in one.scenes] for stack in stacks for one in stack.passes] == [["a"], ["b"], ["c"]]
 
 
 def test_the_grid_does_not_depend_on_the_area_asked(make_scene: MakeScene) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
-from scenes import ORIGIN, MakeScene, quad, write
+from scenes import CRS, ORIGIN, MakeScene, quad, write
 
 from escape_process.errors import EscapeError, SceneError, UpstreamError
 from escape_process.readers import open_scene
@@ -20,6 +20,12 @@ def test_an_opened_scene_knows_its_grid(make_scene: MakeScene) -> None:
     assert opened.grid.bounds == (600000, 4600000 - 40 * 25, 600000 + 60 * 25, 4600000)
     assert not opened.encoding_assumed
     assert opened.warnings == ()
+
+
+def test_a_swapped_shape_in_the_item_does_no_harm(make_scene: MakeScene) -> None:
+    item = {"properties": {"proj:shape": [60, 40], "proj:epsg": 32601, "proj:transform": [1, 0, 0, 0, 1, 0]}}
+    opened = open_scene(make_scene(quad((40, 60)), item=item), SETTINGS)
+    assert (opened.grid.shape, opened.grid.crs, opened.grid.transform) == ((40, 60), CRS, ORIGIN)
 
 
 def test_an_undeclared_encoding_is_inferred_and_told(make_scene: MakeScene) -> None:
