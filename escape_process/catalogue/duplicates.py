@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
-from escape_process.catalogue.footprints import footprint_of, overlaps
+from escape_process.catalogue.footprints import footprint_of
 from escape_process.records import Refusal, Scene
 
 CLOSEST_FRAMES = dt.timedelta(seconds=8)
@@ -30,16 +31,16 @@ def without_duplicates(scenes: Iterable[Scene]) -> tuple[list[Scene], list[Refus
     -------
     The scenes kept, and a refusal for each other one that names the scene in its place.
     """
-    kept: list[_Place] = []
+    kept = []
     refused = []
+    known = _Known()
     for scene in sorted(scenes, key=_preference):
-        place = _Place(scene)
-        twin = next((one.scene for one in kept if one.shows(place)), None)
+        twin = known.twin_of(scene)
         if twin is None:
-            kept.append(place)
+            kept.append(scene)
         else:
             refused.append(Refusal(scene.id, _reason(scene, twin)))
-    return sorted((one.scene for one in kept), key=lambda scene: (scene.datetime, scene.id)), refused
+    return sorted(kept, key=lambda scene: (scene.datetime, scene.id)), refused
 
 
 def _preference(scene: Scene) -> tuple[Any, ...]:
@@ -55,33 +56,46 @@ def _reason(scene: Scene, twin: Scene) -> str:
     return f"It is the same acquisition as {twin.id}, which {'is terrain-corrected and ' if better else ''}is used."
 
 
-class _Place:
-    """A scene with its footprint, which is read once."""
+class _Known:
+    """The scenes kept so far, by all that a further one may share with them."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.name = _ALOS2_SCENE.search(scene.id)
-        self._shape: BaseGeometry | None = None
+    def __init__(self) -> None:
+        self._by_name: dict[str, Scene] = {}
+        self._by_time: dict[int, list[tuple[Scene, BaseGeometry]]] = {}
 
-    def shows(self, other: "_Place") -> bool:
-        """Tell whether another scene is of the same acquisition."""
-        if self.scene.id == other.scene.id:
-            return True
-        if self.name is not None and other.name is not None:
-            return self.name[0] == other.name[0]
-        if abs(self.scene.datetime - other.scene.datetime) >= CLOSEST_FRAMES:
-            return False
-        return self._covers(other)
+    def twin_of(self, scene: Scene) -> Scene | None:
+        """Return the scene that shows the same acquisition; where there is none, remember this one."""
+        product = _ALOS2_SCENE.search(scene.id)
+        names = [scene.id] if product is None else [scene.id, product[0]]
+        shape = _outline(scene)
+        slot = int(scene.datetime.timestamp() // CLOSEST_FRAMES.total_seconds())
+        for name in names:
+            if name in self._by_name:
+                return self._by_name[name]
+        near = [one for neighbour in (slot - 1, slot, slot + 1) for one in self._by_time.get(neighbour, [])]
+        for other, outline in near:
+            both_named = product is not None and _ALOS2_SCENE.search(other.id) is not None
+            close = abs(scene.datetime - other.datetime) < CLOSEST_FRAMES
+            if close and not both_named and shape is not None and _same_ground(shape, outline):
+                return other
+        self._by_name |= dict.fromkeys(names, scene)
+        if shape is not None:
+            self._by_time.setdefault(slot, []).append((scene, shape))
+        return None
 
-    def _covers(self, other: "_Place") -> bool:
-        one, two = self.shape, other.shape
-        if one is None or two is None or not overlaps(one, two):
-            return False
-        common, areas = one.intersection(two).area, sorted((one.area, two.area))
-        return bool(common >= LEAST_SHARE_OF_SMALLER * areas[0] and common >= LEAST_SHARE_OF_LARGER * areas[1])
 
-    @property
-    def shape(self) -> BaseGeometry | None:
-        if self._shape is None:
-            self._shape = footprint_of(self.scene.item)
-        return self._shape
+def _outline(scene: Scene) -> BaseGeometry | None:
+    """Return a scene's footprint on the turn of the globe where others have theirs."""
+    shape = footprint_of(scene.item)
+    if shape is None:
+        return None
+    west, _, east, _ = shape.bounds
+    turns = (west + east + 360.0) // 720.0
+    return shapely.affinity.translate(shape, -360.0 * turns) if turns else shape
+
+
+def _same_ground(one: BaseGeometry, other: BaseGeometry) -> bool:
+    if not one.intersects(other):
+        return False
+    common, areas = one.intersection(other).area, sorted((one.area, other.area))
+    return bool(common >= LEAST_SHARE_OF_SMALLER * areas[0] and common >= LEAST_SHARE_OF_LARGER * areas[1])
