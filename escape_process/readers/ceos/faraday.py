@@ -46,7 +46,7 @@ class FaradaySums:
         hh, hv, vh, vv = (one[valid] for one in matrices)
         cross = 1j * (hh + vv)
         first, second = cross + vh - hv, cross + hv - vh
-        self._product += complex(np.sum(first * second.conj()))
+        self._product += complex(np.sum(second * first.conj()))
         self._powers[0] += float(np.sum(np.abs(first) ** 2))
         self._powers[1] += float(np.sum(np.abs(second) ** 2))
 

@@ -100,10 +100,10 @@ class Placer:
             height += self._geoid.on(grid)
         seen = [self._seen_from(nodes, level * HEIGHT_STEP, axes) for level in range(3)]
         offset = height / HEIGHT_STEP - 1
-        line, pixel, slant_range = (
-            _parabola(offset, *(nodes.spread(each[name]) for each in seen)) for name in ("line", "pixel", "range")
+        names = ("line", "pixel", "range", "east", "north", "above")
+        line, pixel, slant_range, east, north, above = (
+            _parabola(offset, *(nodes.spread(each[name]) for each in seen)) for name in names
         )
-        east, north, above = (nodes.spread(seen[1][name]) for name in ("east", "north", "above"))
         spacing = grid.transform.a
         south_slope, east_slope = np.gradient(height, spacing)
         normal = np.sqrt(1 + east_slope**2 + south_slope**2)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioIOError
@@ -59,7 +60,7 @@ class Heights:
         reproject(
             values,
             out,
-            src_transform=source.window_transform(window),
+            src_transform=source.transform @ Affine.translation(window.col_off, window.row_off),
             src_crs=source.crs,
             src_nodata=np.nan,
             dst_transform=grid.transform,
