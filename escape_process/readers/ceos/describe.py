@@ -10,7 +10,6 @@ import numpy as np
 import shapely
 from pyproj import Transformer
 
-from escape_process.errors import SceneError
 from escape_process.hrefs import file_name, read_bytes
 from escape_process.physics.radiometry import CALIBRATION_FACTOR_DB, SPEED_OF_LIGHT
 from escape_process.readers.ceos import geometry
@@ -25,9 +24,8 @@ from escape_process.readers.ceos.names import (
     files_of_hrefs,
     parse_name,
 )
-from escape_process.readers.ceos.placing import LAYOVER, SHADOW, VALID, Placer
+from escape_process.readers.ceos.placing import LAYOVER, SHADOW, VALID
 from escape_process.readers.ceos.product import Product, open_product
-from escape_process.readers.ceos.terrain import covers, open_heights
 from escape_process.records import Description
 from escape_process.settings import Settings
 
@@ -66,19 +64,9 @@ def describe(
     SceneError
         where a polarization is missing, or a file is damaged, cut short, mislabelled or of another product.
     """
-    if geoid is not None and dem is None:
-        raise SceneError(f"{file_name(geoid)} is given as the geoid, but no DEM is: give the DEM.")
     files = files_of_hrefs(hrefs, dem, geoid)
     warnings: list[str] = []
     with open_product(files, settings) as product:
-        for heights, what in ((dem, "DEM"), (geoid, "geoid")):
-            if heights is None:
-                continue
-            with open_heights(heights, settings) as raster:
-                if not covers(raster, product.grid):
-                    raise SceneError(f"{file_name(heights)}, the {what}, does not cover the scene.")
-                if heights == dem:
-                    Placer(product, raster)  # refuses an orbit that contradicts the polynomials
         rotation = estimate_faraday(product.images) if product.is_complex else None
         warnings += _warnings(product, files, rotation)
         start, end = _times(product, files, settings)
@@ -244,6 +232,8 @@ def _warnings(product: Product, files: ProductFiles, rotation: FaradayRotation |
             f"The heights of {file_name(files.dem)} are taken to count from the ellipsoid: where they count from the"
             " geoid, give its height too, or the scene is displaced by about as much."
         )
+    if files.dem is not None and not product.is_complex and leader.reference_height is None:
+        said.append("The leader does not tell at which height its polynomials hold; that of the ellipsoid is taken.")
     if leader.calibration_factor_db is None:
         said.append(f"The leader states no calibration factor; JAXA's usual {CALIBRATION_FACTOR_DB:g} dB is used.")
     if product.sampling.looks is None:

@@ -37,7 +37,8 @@ def to_image(polynomials: Polynomials, latitude: Array, longitude: Array) -> tup
 
 
 def _polynomial(x: Array, y: Array, coefficients: Array) -> Array:
-    return np.asarray(polyval2d(x, y, coefficients), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # a damaged leader's coefficients; callers check what comes out
+        return np.asarray(polyval2d(x, y, coefficients), dtype=np.float64)
 
 
 def earth_fixed(leader: Leader, latitude: Array, longitude: Array, height: Array | float) -> Array:
@@ -204,3 +205,16 @@ def fit_axes(
     for (i, j), row in zip(terms, solved, strict=True):
         tables[:, i, j] = row
     return Axes(tables[0], tables[1], origin, scale, height)
+
+
+def to_ground(
+    leader: Leader, orbit: Orbit, axes: Axes, place: tuple[Array, Array], height: float
+) -> tuple[Array, Array]:
+    """Return latitude and longitude in degrees of places (line, pixel) on ground of one height in m; same shapes."""
+    line, pixel = aimed_line, aimed_pixel = place
+    for _ in range(8):  # each turn shrinks what is left by the ratio of the relief's parallax to the range
+        latitude, longitude = to_geographic(leader.polynomials, aimed_line, aimed_pixel)
+        time, slant_range, _ = zero_doppler(orbit, earth_fixed(leader, latitude, longitude, height))
+        found_line, found_pixel = axes.to_image(time, slant_range)
+        aimed_line, aimed_pixel = aimed_line + line - found_line, aimed_pixel + pixel - found_pixel
+    return to_geographic(leader.polynomials, aimed_line, aimed_pixel)

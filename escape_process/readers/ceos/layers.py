@@ -19,7 +19,6 @@ from escape_process.readers.ceos.multilook import multilook
 from escape_process.readers.ceos.names import POLARIZATIONS, files_of_assets
 from escape_process.readers.ceos.placing import Placed, Placer
 from escape_process.readers.ceos.product import Product, open_product
-from escape_process.readers.ceos.terrain import open_heights
 from escape_process.records import Source, Window
 from escape_process.settings import Settings
 
@@ -30,25 +29,17 @@ TILES_KEPT = 8
 LOCAL_ANGLE, ELLIPSOID_ANGLE, MASK = "local_incidence_angle", "ellipsoid_incidence_angle", "mask"
 
 
-class _Shared:
-    """An open product, shared by the layers of it that are open at one time."""
+class _Opened:
+    """An open product and the tiles of it that were placed last."""
 
     def __init__(self, source: Source, settings: Settings) -> None:
-        self.settings = settings  # kept alive, because its id is part of the key
-        self.users = 0
-        self.lock = threading.RLock()
         self._tiles: OrderedDict[Window, Placed] = OrderedDict()
-        self._resources = ExitStack()
         files = files_of_assets(source.files)
         with ExitStack() as opening:
             self.product: Product = opening.enter_context(open_product(files, settings))
-            dem, geoid = (
-                None if href is None else opening.enter_context(open_heights(href, settings))
-                for href in (files.dem, files.geoid)
-            )
-            self._placer = Placer(self.product, dem, geoid)
-            self.has_terrain = dem is not None
             self._resources = opening.pop_all()
+        self._placer = Placer(self.product)
+        self.angle = ELLIPSOID_ANGLE if files.dem is None else LOCAL_ANGLE
 
     def place(self, window: Window) -> Placed:
         if window in self._tiles:
@@ -64,36 +55,54 @@ class _Shared:
         self._resources.close()
 
 
-_open: dict[tuple[Any, ...], _Shared] = {}
-_opening = threading.Lock()
+class _Shared:
+    """A product that the layers of it which are open at one time share; opened by the first of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.users = 0
+        self.lock = threading.RLock()
+        """Held while the product is opened and read."""
+        self.opened: _Opened | None = None
+        self._settings = settings  # kept alive, because its id is part of the key
+
+    def open(self, source: Source) -> _Opened:
+        with self.lock:
+            if self.opened is None:
+                self.opened = _Opened(source, self._settings)
+            return self.opened
+
+
+_shared: dict[tuple[Any, ...], _Shared] = {}
+_counting = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer of an open product."""
 
-    shared: _Shared
+    opened: _Opened
+    lock: threading.RLock
     name: str
 
     @property
     def crs(self) -> CRS:
         """CRS of the product's grid."""
-        return CRS.from_string(self.shared.product.grid.crs)
+        return CRS.from_string(self.opened.product.grid.crs)
 
     @property
     def transform(self) -> Affine:
         """Pixel to CRS coordinates."""
-        return self.shared.product.grid.transform
+        return self.opened.product.grid.transform
 
     @property
     def width(self) -> int:
         """In cells."""
-        return self.shared.product.grid.width
+        return self.opened.product.grid.width
 
     @property
     def height(self) -> int:
         """In cells."""
-        return self.shared.product.grid.height
+        return self.opened.product.grid.height
 
     @property
     def count(self) -> int:
@@ -120,7 +129,7 @@ class Layer:
         if index != 1:
             raise SceneError(f"A layer of a CEOS product has one band, so band {index} cannot be read.")
         out = np.zeros((window.height, window.width), dtype=np.uint8 if self.name == MASK else np.float32)
-        with self.shared.lock:
+        with self.lock:
             for row in range(0, window.height, TILE_EDGE):
                 for column in range(0, window.width, TILE_EDGE):
                     height, width = min(TILE_EDGE, window.height - row), min(TILE_EDGE, window.width - column)
@@ -129,12 +138,12 @@ class Layer:
         return out
 
     def _tile(self, tile: Window) -> NDArray[Any]:
-        placed = self.shared.place(tile)
+        placed = self.opened.place(tile)
         if self.name == MASK:
             return placed.mask
         if self.name in (LOCAL_ANGLE, ELLIPSOID_ANGLE):
             return np.degrees(placed.angle)
-        product = self.shared.product
+        product = self.opened.product
         image = product.images[self.name]
         return multilook(product, image, placed, whole_lines=is_remote(product.files.images[self.name]))
 
@@ -153,22 +162,22 @@ def open_layer(source: Source, settings: Settings) -> Iterator[Layer]:
         where a file is damaged, cut short, mislabelled or of another product, or the product has no such layer.
     """
     key = (id(settings), *sorted(source.files.items()))
-    with _opening:
-        if key not in _open:
-            _open[key] = _Shared(source, settings)
-        shared = _open[key]
+    with _counting:
+        shared = _shared.setdefault(key, _Shared(settings))
         shared.users += 1
     try:
-        angle = LOCAL_ANGLE if shared.has_terrain else ELLIPSOID_ANGLE
-        if source.layer not in (*POLARIZATIONS, angle, MASK):
+        opened = shared.open(source)
+        if source.layer not in (*POLARIZATIONS, opened.angle, MASK):
             raise SceneError(
-                f"{shared.product.leader.scene_id} has no layer {source.layer[:40]!r}: it has"
-                f" {', '.join(POLARIZATIONS)}, {angle} and {MASK}."
+                f"{opened.product.leader.scene_id} has no layer {source.layer[:40]!r}: it has"
+                f" {', '.join(POLARIZATIONS)}, {opened.angle} and {MASK}."
             )
-        yield Layer(shared, source.layer)
+        yield Layer(opened, shared.lock, source.layer)
     finally:
-        with _opening:
+        with _counting:
             shared.users -= 1
-            if shared.users == 0:
-                del _open[key]
-                shared.close()
+            last = shared.users == 0
+            if last:
+                del _shared[key]
+        if last and shared.opened is not None:
+            shared.opened.close()

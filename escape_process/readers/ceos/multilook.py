@@ -20,10 +20,12 @@ Array = NDArray[np.float64]
 def power_of(samples: NDArray[Any]) -> Array:
     """Return the power of complex samples or of amplitudes, float64; 0 where a sample is missing or over range."""
     if np.iscomplexobj(samples):
-        power = np.square(samples.real.astype(np.float64)) + np.square(samples.imag.astype(np.float64))
-        return np.where(np.isfinite(power), power, 0.0)
-    power = np.square(samples.astype(np.float64))
-    return np.where(samples == SATURATED, 0.0, power)
+        power: Array = np.square(samples.real, dtype=np.float64)
+        power += np.square(samples.imag, dtype=np.float64)
+        power[~np.isfinite(power)] = 0.0
+        return power
+    amplitude = samples.astype(np.float64)
+    return np.where(samples == SATURATED, 0.0, np.square(amplitude, out=amplitude))
 
 
 def box_means(
@@ -44,10 +46,14 @@ def box_means(
     -------
     Means over the positive samples, same shape; NaN where fewer than half are.
     """
-    count = box_sums((power > 0).astype(np.float64), first_line, first_pixel, box)
     total = box_sums(power, first_line, first_pixel, box)
-    enough = count >= LEAST_VALID_SHARE * box[0] * box[1]
-    return np.where(enough, np.maximum(total, 0.0) / np.maximum(count, 1), np.nan)
+    size = box[0] * box[1]
+    present = power > 0
+    if present.all():
+        return np.where(total > 0, total, np.nan) / size
+    count = box_sums(present.astype(np.float64), first_line, first_pixel, box)
+    enough = count >= LEAST_VALID_SHARE * size
+    return np.where(enough & (total > 0), total / np.maximum(count, 1), np.nan)
 
 
 def box_sums(
@@ -55,7 +61,8 @@ def box_sums(
 ) -> Array:
     """Return sums over boxes, by a table of all sums from the first corner."""
     table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-    table[1:, 1:] = values.cumsum(axis=0).cumsum(axis=1)
+    np.cumsum(values, axis=0, out=table[1:, 1:])
+    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
     last_line, last_pixel = first_line + box[0], first_pixel + box[1]
     return np.asarray(
         table[last_line, last_pixel]

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from escape_process.readers.ceos import geometry
-from escape_process.readers.ceos.product import Product
-from escape_process.readers.ceos.terrain import Heights
+from escape_process.readers.ceos.product import Product, Terrain, range_spacing
 from escape_process.records import Grid, Window
 
 NODE_STEP = 16
@@ -40,24 +39,15 @@ class Placed:
 class Placer:
     """Places the cells of a product's grid."""
 
-    def __init__(self, product: Product, dem: Heights | None = None, geoid: Heights | None = None) -> None:
+    def __init__(self, product: Product) -> None:
         self._product = product
-        self._dem, self._geoid = dem, geoid
         self._to_degrees = Transformer.from_crs(product.grid.crs, "EPSG:4326", always_xy=True)
-        first = product.first_line.slant_range if product.is_complex else None
-        self._first_range = first
-        self._axes: geometry.Axes | None = None
-        if dem is not None:
-            spacing = product.range_spacing
-            self._axes = geometry.fit_axes(product.leader, product.orbit, product.shape, first, spacing)
 
     def place(self, window: Window) -> Placed:
         """Place the cells of one window of the grid; errors as of `Heights.on`."""
         wide = Window(window.row - 1, window.column - 1, window.height + 2, window.width + 2)
-        if self._dem is None or self._axes is None:
-            placed = self._flat(wide)
-        else:
-            placed = self._on_terrain(wide, self._dem, self._axes)
+        terrain = self._product.terrain
+        placed = self._flat(wide) if terrain is None else self._on_terrain(wide, terrain)
         inner = (slice(1, -1), slice(1, -1))
         return Placed(
             placed.line[inner],
@@ -73,8 +63,9 @@ class Placer:
         nodes = _Nodes(self._product.grid, window, self._to_degrees)
         leader = self._product.leader
         line, pixel = geometry.to_image(leader.polynomials, nodes.latitude, nodes.longitude)
-        if leader.incidence_polynomial is not None and self._first_range is not None:
-            kilometres = (self._first_range + pixel * self._product.range_spacing) / 1000
+        first_range = self._product.first_range
+        if leader.incidence_polynomial is not None and first_range is not None:
+            kilometres = (first_range + pixel * range_spacing(leader)) / 1000
             angle: Array = np.asarray(polyval(kilometres, leader.incidence_polynomial), dtype=np.float64)
         else:
             points = geometry.earth_fixed(leader, nodes.latitude, nodes.longitude, leader.reference_height or 0.0)
@@ -91,14 +82,12 @@ class Placer:
             near.astype(np.uint8),
         )
 
-    def _on_terrain(self, window: Window, dem: Heights, axes: geometry.Axes) -> Placed:
+    def _on_terrain(self, window: Window, terrain: Terrain) -> Placed:
         """Place cells by range and Doppler at the heights of the DEM."""
         grid = self._product.grid.crop(window)
         nodes = _Nodes(self._product.grid, window, self._to_degrees)
-        height = dem.on(grid).astype(np.float64)
-        if self._geoid is not None:
-            height += self._geoid.on(grid)
-        seen = [self._seen_from(nodes, level * HEIGHT_STEP, axes) for level in range(3)]
+        height = terrain.heights(grid)
+        seen = [self._seen_from(nodes, level * HEIGHT_STEP, terrain.axes) for level in range(3)]
         offset = height / HEIGHT_STEP - 1
         names = ("line", "pixel", "range", "east", "north", "above")
         line, pixel, slant_range, east, north, above = (

@@ -20,6 +20,7 @@ from escape_process.readers.ceos import geometry
 from escape_process.readers.ceos.image import Image, LineHeader
 from escape_process.readers.ceos.leader import Leader, read_leader
 from escape_process.readers.ceos.names import POLARIZATIONS, ProductFiles, parse_name
+from escape_process.readers.ceos.terrain import Heights, open_heights
 from escape_process.records import Grid
 from escape_process.settings import Settings
 
@@ -31,6 +32,10 @@ FINEST_SPACING = 1.25
 """Of the grid, in units of the coarsest of spacing and resolution in the image."""
 LARGEST_EXTENT = 600e3
 """m: a strip or frame is smaller."""
+COARSE = 128
+"""Places along each side of a scene at which its heights are looked up to lay out the grid."""
+HEIGHT_STEP = 50.0
+"""m, to which they are rounded for it."""
 LONGEST_OFFSET = dt.timedelta(seconds=120)
 """Between the first line of an image and the centre of its scene; half a frame takes 5 s, half a ScanSAR frame 30 s."""
 
@@ -57,6 +62,20 @@ class Sampling:
 
 
 @dataclass(frozen=True, eq=False)
+class Terrain:
+    """What terrain correction takes."""
+
+    dem: Heights
+    geoid: Heights | None
+    axes: geometry.Axes
+
+    def heights(self, grid: Grid) -> Array:
+        """Return the heights above the ellipsoid at the cells of a grid, m; errors as of `Heights.on`."""
+        heights: Array = self.dem.on(grid).astype(np.float64)
+        return heights if self.geoid is None else heights + self.geoid.on(grid)
+
+
+@dataclass(frozen=True, eq=False)
 class Product:
     """An open product. Use it inside `open_product`."""
 
@@ -69,7 +88,9 @@ class Product:
     sampling: Sampling
     grid: Grid
     outline: shapely.Polygon
-    """Of the image by its polynomials, in the grid's CRS."""
+    """Of the image on the ground, in the grid's CRS."""
+    terrain: "Terrain | None"
+    """None: no DEM is given."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,9 +104,9 @@ class Product:
         return self.leader.level == "1.1"
 
     @property
-    def range_spacing(self) -> float:
-        """Of slant-range samples, m."""
-        return range_spacing(self.leader)
+    def first_range(self) -> float | None:
+        """Slant range of the first pixel of a slant-range image, m, where it is stated."""
+        return self.first_line.slant_range if self.is_complex else None
 
     @property
     def factor(self) -> float:
@@ -106,6 +127,8 @@ def open_product(files: ProductFiles, settings: Settings) -> Iterator[Product]:
     SceneError
         where a file is damaged, cut short, mislabelled or of another product.
     """
+    if files.geoid is not None and files.dem is None:
+        raise SceneError(f"{file_name(files.geoid)} is given as the geoid, but no DEM is: give the DEM.")
     leader = read_leader(files.leader, settings)
     _check_name(files.leader, leader, "LED", None)
     with ExitStack() as stack:
@@ -118,10 +141,62 @@ def open_product(files: ProductFiles, settings: Settings) -> Iterator[Product]:
         first, last = _check_images(images, leader)
         orbit = geometry.orbit_of(leader)
         shape = (images["HH"].descriptor.lines, images["HH"].descriptor.pixels)
-        outline, crs = _outline(leader, shape)
-        sampling = _sampling(leader, shape, orbit)
-        grid = _grid(outline, crs, sampling)
-        yield Product(files, leader, images, first, last, orbit, sampling, grid, outline)
+        grid, sampling, outline = lay_out(leader, shape)
+        terrain = None
+        if files.dem is not None:
+            dem = stack.enter_context(open_heights(files.dem, settings))
+            geoid = None if files.geoid is None else stack.enter_context(open_heights(files.geoid, settings))
+            first_range = first.slant_range if leader.level == "1.1" else None
+            axes = geometry.fit_axes(leader, orbit, shape, first_range, range_spacing(leader))
+            terrain = Terrain(dem, geoid, axes)
+            outline = _outline_on(terrain, grid, leader, orbit, shape)
+            grid = _grid_around(outline, grid.crs, sampling.spacing)
+        yield Product(files, leader, images, first, last, orbit, sampling, grid, outline, terrain)
+
+
+def lay_out(leader: Leader, shape: tuple[int, int]) -> tuple[Grid, Sampling, shapely.Polygon]:
+    """Return the grid of an image of (lines, pixels), how it is averaged to it, and its outline in the grid's CRS.
+
+    All at the height at which the leader's polynomials hold.
+
+    Raises
+    ------
+    SceneError
+        where the leader's polynomials do not place such an image on the ground.
+    """
+    outline, crs = _outline(leader, shape)
+    sampling = _sampling(leader, shape)
+    return _grid_around(outline, crs, sampling.spacing), sampling, outline
+
+
+def _grid_around(outline: shapely.Polygon, crs: str, edge: float) -> Grid:
+    """Return the grid over an outline, its edges on whole multiples of its spacing."""
+    left, bottom, right, top = outline.bounds
+    column, row = math.floor(left / edge), math.ceil(top / edge)
+    width, height = max(1, math.ceil(right / edge) - column), max(1, row - math.floor(bottom / edge))
+    return Grid(crs, Affine(edge, 0.0, column * edge, 0.0, -edge, row * edge), width, height)
+
+
+def _outline_on(
+    terrain: Terrain, grid: Grid, leader: Leader, orbit: geometry.Orbit, shape: tuple[int, int]
+) -> shapely.Polygon:
+    """Return the outline of the image on ground between the lowest and the highest places around it."""
+    left, bottom, right, top = grid.bounds
+    margin = 0.25 * max(right - left, top - bottom)
+    columns, rows = (right - left + 2 * margin) / COARSE, (top - bottom + 2 * margin) / COARSE
+    coarse = Grid(grid.crs, Affine(columns, 0.0, left - margin, 0.0, -rows, top + margin), COARSE, COARSE)
+    heights = terrain.heights(coarse)
+    if not np.isfinite(heights).any():
+        what = "the DEM" if not np.isfinite(terrain.dem.on(coarse)).any() else "the DEM, with its geoid"
+        raise SceneError(f"{terrain.dem.file}, {what}, does not cover the scene.")
+    to_grid = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
+    outlines = []
+    lowest, highest = np.nanmin(heights) / HEIGHT_STEP, np.nanmax(heights) / HEIGHT_STEP
+    for height in (HEIGHT_STEP * math.floor(lowest), HEIGHT_STEP * math.ceil(highest)):
+        latitude, longitude = geometry.to_ground(leader, orbit, terrain.axes, _border(shape), height)
+        x, y = to_grid.transform(longitude, latitude)
+        outlines.append(shapely.Polygon(np.stack([x, y], axis=-1)))
+    return shapely.union_all(outlines).convex_hull
 
 
 def range_spacing(leader: Leader) -> float:
@@ -184,9 +259,7 @@ def _check_images(images: Mapping[str, Image], leader: Leader) -> tuple[LineHead
 def _outline(leader: Leader, shape: tuple[int, int]) -> tuple[shapely.Polygon, str]:
     """Return the image's outline by its polynomials in the UTM zone of its centre."""
     last_line, last_pixel = shape[0] - 1.0, shape[1] - 1.0
-    way = np.linspace(0, 1, 17)[:-1]
-    lines = np.concatenate([0 * way, last_line * way, last_line + 0 * way, last_line * (1 - way)])
-    pixels = np.concatenate([last_pixel * way, last_pixel + 0 * way, last_pixel * (1 - way), 0 * way])
+    lines, pixels = _border(shape)
     latitude, longitude = geometry.to_geographic(leader.polynomials, lines, pixels)
     middle = geometry.to_geographic(leader.polynomials, np.array(last_line / 2), np.array(last_pixel / 2))
     centre_latitude, centre_longitude = float(middle[0]), float(middle[1])
@@ -204,7 +277,16 @@ def _outline(leader: Leader, shape: tuple[int, int]) -> tuple[shapely.Polygon, s
     )
 
 
-def _sampling(leader: Leader, shape: tuple[int, int], orbit: geometry.Orbit) -> Sampling:
+def _border(shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Return lines and pixels along the border of an image, all the way around."""
+    last_line, last_pixel = shape[0] - 1.0, shape[1] - 1.0
+    way = np.linspace(0, 1, 17)[:-1]
+    lines = np.concatenate([0 * way, last_line * way, last_line + 0 * way, last_line * (1 - way)])
+    pixels = np.concatenate([last_pixel * way, last_pixel + 0 * way, last_pixel * (1 - way), 0 * way])
+    return lines, pixels
+
+
+def _sampling(leader: Leader, shape: tuple[int, int]) -> Sampling:
     line, pixel = (shape[0] - 1) / 2, (shape[1] - 1) / 2
     lines, pixels = (
         np.array([line, line - 1, line + 1, line, line]),
@@ -255,12 +337,3 @@ def _ratio(one: float | None, other: float | None) -> float | None:
         return None
     ratio = one / other
     return min(ratio, 1.0) if ratio > 0.02 else None
-
-
-def _grid(outline: shapely.Polygon, crs: str, sampling: Sampling) -> Grid:
-    """Return the grid over the image, its edges on whole multiples of its spacing."""
-    edge = sampling.spacing
-    left, bottom, right, top = outline.bounds
-    column, row = math.floor(left / edge), math.ceil(top / edge)
-    width, height = max(1, math.ceil(right / edge) - column), max(1, row - math.floor(bottom / edge))
-    return Grid(crs, Affine(edge, 0.0, column * edge, 0.0, -edge, row * edge), width, height)

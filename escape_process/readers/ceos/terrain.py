@@ -10,7 +10,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioIOError
-from rasterio.transform import array_bounds
 from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window as RasterWindow
 from rasterio.windows import from_bounds
@@ -79,14 +78,6 @@ def open_heights(href: str, settings: Settings) -> Iterator[Heights]:
         if raster.crs is None:
             raise SceneError(f"{file_name(href)} has no CRS; georeference it first.")
         yield Heights(raster, file_name(href))
-
-
-def covers(heights: Heights, grid: Grid) -> bool:
-    """Tell whether a raster of heights and a grid overlap."""
-    source = heights.raster
-    bounds = transform_bounds(grid.crs, source.crs, *grid.bounds, densify_pts=21)
-    left, bottom, right, top = array_bounds(source.height, source.width, source.transform)
-    return bool(bounds[0] < right and bounds[2] > left and bounds[1] < top and bounds[3] > bottom)
 
 
 def _around(window: RasterWindow, width: int, height: int) -> RasterWindow | None:

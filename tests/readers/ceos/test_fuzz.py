@@ -21,8 +21,11 @@ from escape_process.readers.ceos.image import (
 )
 from escape_process.readers.ceos.leader import parse_leader
 from escape_process.readers.ceos.names import parse_name, recognises
+from escape_process.readers.ceos.product import lay_out
 
 DESIGN = Design(lines=12, pixels=10)
+LEADER_END = 5000
+"""Bytes of the last record, which holds the polynomials."""
 LEADER = leader_bytes(DESIGN)
 DESCRIPTOR = descriptor_bytes(DESIGN)
 LINE = image_bytes(DESIGN, "HV", np.ones((12, 10), dtype=np.complex64))[720 : 720 + 544]
@@ -78,10 +81,29 @@ def test_flipped_leader(changes: Flips) -> None:
         leader = parse_leader(changed(LEADER, changes))
         assert 0.15 <= leader.wavelength <= 0.3
         assert all(np.isfinite(one).all() for one in (leader.orbit.positions, leader.polynomials.pixel))
+        grid, sampling, _ = lay_out(leader, (12, 10))
+        assert 1 <= grid.width * grid.height < 1e10
+        assert 5 <= sampling.spacing <= 1e4
         fit_axes(leader, orbit_of(leader), (12, 10), DESIGN.first_range, DESIGN.range_spacing)
 
-    with np.errstate(all="ignore"):
-        sentence_or_nothing(use)
+    sentence_or_nothing(use)
+
+
+@given(places=st.lists(st.tuples(st.integers(0, 102), st.floats(-1e30, 1e30)), min_size=1, max_size=5))
+@settings(max_examples=150)
+def test_leader_with_absurd_polynomials(places: list[tuple[int, float]]) -> None:
+    data = bytearray(LEADER)
+    for number, value in places:
+        start = len(data) - LEADER_END + 1024 + 20 * number
+        data[start : start + 20] = f"{value:20.10E}".encode()
+
+    def use() -> None:
+        leader = parse_leader(bytes(data))
+        grid, _, _ = lay_out(leader, (12, 10))
+        assert 1 <= grid.width * grid.height < 1e10
+        fit_axes(leader, orbit_of(leader), (12, 10), None, DESIGN.range_spacing)
+
+    sentence_or_nothing(use)
 
 
 @given(place=st.integers(0, len(LEADER) - 8), text=texts)

@@ -2,16 +2,22 @@
 
 import datetime as dt
 import re
+import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.windows import Window
 
 from escape_process.errors import SceneError
-from escape_process.readers.ceos import describe, geometry, recognises
+from escape_process.readers.ceos import describe, geometry, open_layer, recognises
 from escape_process.readers.ceos.image import parse_descriptor
 from escape_process.readers.ceos.leader import parse_leader
+from escape_process.records import Source
 from escape_process.settings import Settings
+
+REAL = "ALOS2015976960-140909-FBDR1.5GUA"
 
 
 def test_numbers_of_the_real_leader(real_leader: bytes) -> None:
@@ -96,3 +102,39 @@ def test_dual_polarized_product_is_refused_by_what_it_lacks(real_product: Path, 
     assert recognises([Path(href).name for href in hrefs])
     with pytest.raises(SceneError, match="ALOS2015976960-140909 is not full-polarimetric: VH and VV missing, only HH"):
         describe(hrefs, settings)
+
+
+def test_pixels_lie_where_the_map_projection_puts_them(real_product: Path, tmp_path: Path, settings: Settings) -> None:
+    """With images of our own, holes but for a patch: its place follows from the corner's easting and northing."""
+    easting, northing, spacing = 510_879.0839, 8_819_462.9930, 6.25  # of the first pixel, by the map projection record
+    (original,) = real_product.glob("IMG-HH-*")
+    descriptor = original.read_bytes()
+    layout = parse_descriptor(descriptor)
+    shutil.copy(real_product / f"LED-{REAL}", tmp_path)
+    first_line, first_pixel, size = 5000, 7000, 60
+    for name in ("HH", "HV", "VH", "VV"):
+        with (tmp_path / f"IMG-{name}-{REAL}").open("wb") as file:
+            file.write(descriptor)
+            for line in (0, layout.lines - 1, *range(first_line, first_line + size)):
+                samples = np.zeros(layout.pixels, dtype=">u2")
+                samples[first_pixel : first_pixel + size] = 3000
+                head = struct.pack(">I4BI", line + 2, 50, 11, 18, 20, layout.record_length)
+                file.seek(layout.line_start(line))
+                file.write(head.ljust(layout.prefix, b"\0") + samples.tobytes())
+            file.truncate(layout.size)
+    description = describe(sorted(str(path) for path in tmp_path.iterdir()), settings)
+    assert description.grid.crs == "EPSG:32720"
+    assert description.id == "ALOS2015976960-140909-FBDR1_5GUA"
+    middle = (size - 1) / 2
+    x, y = easting + spacing * (first_pixel + middle), northing - spacing * (first_line + middle)
+    column, row = (int(at) for at in ~description.grid.transform @ (x, y))
+    files = {key: str(asset["href"]) for key, asset in description.assets.items()}
+    with open_layer(Source("ceos", "VV", files), settings) as layer:
+        power = layer.read(1, window=Window(column - 40, row - 40, 80, 80))
+    valid = np.isfinite(power)
+    np.testing.assert_allclose(10 * np.log10(power[valid]), 20 * np.log10(3000) - 83, atol=1e-3)
+    rows, columns = np.nonzero(valid)
+    transform = description.grid.transform
+    centre = transform @ (column - 40 + columns.mean() + 0.5, row - 40 + rows.mean() + 0.5)
+    assert np.hypot(centre[0] - x, centre[1] - y) < transform.a / 2
+    assert valid.sum() * transform.a**2 == pytest.approx((size * spacing) ** 2, rel=0.1)
