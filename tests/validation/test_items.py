@@ -153,6 +153,19 @@ def test_the_newest_of_two_results_of_one_date_counts(tmp_path: Path) -> None:
     assert any("3 samples were left out because a newer result" in note for note in validation.notes)
 
 
+def test_results_of_format_tests_are_not_scored(tmp_path: Path) -> None:
+    truth = write_truth(tmp_path, days=2)
+    marked = write_item(tmp_path / "out", 1)
+    document = json.loads(marked.read_text(encoding="utf-8"))
+    document["properties"]["escape:format_test"] = True
+    marked.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InvalidInputError, match="results of format tests only"):
+        validate(tmp_path / "out", truth, bootstrap=0)
+    write_item(tmp_path / "out", 2)
+    validation = validate(tmp_path / "out", truth, bootstrap=0)
+    assert len(validation.samples) == len(SITES)
+
+
 def test_refusals(tmp_path: Path) -> None:
     truth = write_truth(tmp_path)
 
