@@ -11,7 +11,7 @@ from escape_process.settings import HostAccess, Settings
 
 def present(request: httpx.Request, settings: Settings) -> None:
     """Add to a request what the operator set for its host: headers, and the signature where it has none yet."""
-    access = _access_of(request, settings)
+    access = _access_to(request.url, settings)
     if access is None:
         return
     for name, value in access.headers.items():
@@ -25,11 +25,15 @@ def present(request: httpx.Request, settings: Settings) -> None:
 
 def withdraw(request: httpx.Request, before: httpx.Request, settings: Settings) -> None:
     """Take from the request that follows a redirect the headers that were meant for the host before."""
-    access = _access_of(before, settings)
+    access = _access_to(before.url, settings)
     for name in () if access is None else access.headers:
         request.headers.pop(name, None)
 
 
-def _access_of(request: httpx.Request, settings: Settings) -> HostAccess | None:
-    url = request.url
+def known(href: str, settings: Settings) -> bool:
+    """Tell whether the operator set anything for the host of an address."""
+    return _access_to(httpx.URL(href), settings) is not None
+
+
+def _access_to(url: httpx.URL, settings: Settings) -> HostAccess | None:
     return settings.access_to(url.scheme, url.raw_host.decode("ascii"), url.port)

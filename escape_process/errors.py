@@ -60,6 +60,9 @@ class TransientError(UpstreamError):
     The read is tried again, and then the job. Not for an answer that will be the same next time.
     """
 
+    retry_after = 0.0
+    """Seconds to wait, as the host says."""
+
 
 def upstream_error(sentence: str, cause: Exception) -> UpstreamError:
     """Tell of a host's failure in other words; it stays transient where its cause is."""

@@ -39,6 +39,10 @@ SLOWEST = 1024
 
 MOST_REDIRECTS = 5
 
+LONGEST_WAIT = 30.0
+"""Most seconds that a host is waited for before the next attempt."""
+
+_BACK_OFF = tenacity.wait_random_exponential(multiplier=0.25, max=5)
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _clients: dict[tuple[int, tuple[str, ...]], httpx.Client] = {}
 _T = TypeVar("_T")
@@ -205,11 +209,11 @@ def exchange(
             empty = ranged and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
             if response.is_success or empty:
                 return read(response)
-            raise _status_failure(href, response.status_code)
+            raise _status_failure(href, response, settings)
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(settings.http_attempts),
-        wait=tenacity.wait_random_exponential(multiplier=0.25, max=5),
+        wait=_wait,
         retry=tenacity.retry_if_exception_type(TransientError),
         reraise=True,
     )
@@ -279,13 +283,25 @@ def _in_our_words(href: str, settings: Settings, attempt: Callable[[], _T]) -> _
         raise UpstreamError(f"{describe(href)} cannot be read: its address or its answer is not valid.") from error
 
 
-def _status_failure(href: str, status: int) -> UpstreamError:
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Return the seconds before the next attempt: ever more, by chance, and no fewer than the host asks for."""
+    failure = state.outcome.exception() if state.outcome is not None else None
+    asked = failure.retry_after if isinstance(failure, TransientError) else 0.0
+    return max(_BACK_OFF(state), min(asked, LONGEST_WAIT))
+
+
+def _status_failure(href: str, response: httpx.Response, settings: Settings) -> UpstreamError:
+    status = response.status_code
     if status in _TRANSIENT_STATUS:
-        return _TransientStatusError(f"{describe(href)} failed with HTTP status {status}; try again later.", status)
+        passing = _TransientStatusError(f"{describe(href)} failed with HTTP status {status}; try again later.", status)
+        after = response.headers.get("Retry-After", "").strip()
+        passing.retry_after = float(after) if re.fullmatch(r"\d{1,9}", after) else 0.0
+        return passing
     if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
         return StatusError(f"{describe(href)} does not exist (HTTP status {status}); check the address.", status)
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        return StatusError(f"{describe(href)} may not be read without credentials (HTTP status {status}).", status)
+        set_by = "with the operator's credentials" if credentials.known(href, settings) else "without credentials"
+        return StatusError(f"{describe(href)} may not be read {set_by} (HTTP status {status}).", status)
     return StatusError(f"{describe(href)} answered with HTTP status {status}; check the address.", status)
 
 

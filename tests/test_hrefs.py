@@ -189,6 +189,20 @@ def test_passing_failures_are_tried_again(server: _Server, code: int) -> None:
     assert len(server.seen) == 3
 
 
+@pytest.mark.parametrize(
+    ("said", "least", "most"), [("7", 7, 7), ("86400", 30, 30), ("tomorrow", 0, 5), ("-1", 0, 5), ("9" * 400, 0, 5)]
+)
+def test_a_host_says_when_to_come_again(
+    server: _Server, monkeypatch: pytest.MonkeyPatch, said: str, least: float, most: float
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    server.answers["/a.json"] = in_turn(lambda handler: handler.send(429, Retry_After=said), ranged(b"{}"))
+    assert hrefs.read_json(server.url("/a.json"), SETTINGS) == {}
+    assert len(waits) == 1
+    assert least <= waits[0] <= most
+
+
 def test_a_host_that_keeps_failing_is_named_after_the_last_attempt(server: _Server) -> None:
     server.answers["/a.json"] = status(503)
     with pytest.raises(

@@ -28,6 +28,7 @@ class Canary(http.server.ThreadingHTTPServer):
         self.hits: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.redirects: dict[str, str] = {}
+        self.statuses: dict[str, int] = {}
         self.bodies: dict[str, bytes] = {}
         self.port = self.server_address[1]
         self.url = f"http://{host}:{self.port}"
@@ -41,7 +42,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.hits.append(self.path)
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         target = self.server.redirects.get(self.path)
-        self.send_response(200 if target is None else 302)
+        self.send_response(self.server.statuses.get(self.path, 200 if target is None else 302))
         if target is not None:
             self.send_header("Location", target)
         body = self.server.bodies.get(self.path, b"{}")

@@ -105,6 +105,16 @@ def test_they_are_in_no_message_no_log_and_no_answer(canary: Canary, caplog: pyt
     assert "hu%2Fsh" not in shown
 
 
+def test_refused_credentials_are_told_from_missing_ones(canary: Canary, other: Canary) -> None:
+    canary.statuses[f"/a.json?{SIGNATURE}"] = 403
+    other.statuses["/a.json"] = 401
+    settings = settings_for(canary)
+    with pytest.raises(UpstreamError, match=r"may not be read with the operator's credentials \(HTTP status 403\)"):
+        hrefs.read_json(f"{canary.url}/a.json", settings)
+    with pytest.raises(UpstreamError, match=r"may not be read without credentials \(HTTP status 401\)"):
+        hrefs.read_json(f"{other.url}/a.json", settings)
+
+
 def test_a_job_of_another_process_has_them(canary: Canary) -> None:
     settings = pickle.loads(pickle.dumps(settings_for(canary)))
     hrefs.read_json(f"{canary.url}/a.json", settings)
