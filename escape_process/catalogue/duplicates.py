@@ -21,6 +21,8 @@ LEAST_SHARE_OF_SMALLER = 0.8
 LEAST_SHARE_OF_LARGER = 0.5
 """A footprint is the data's tilted outline at one level, the raster's upright one at another, up to twice as large."""
 
+NEAR_ANTIMERIDIAN = 170.0
+
 _ALOS2_SCENE = re.compile(r"ALOS2\d{9}-\d{6}")
 
 
@@ -85,13 +87,16 @@ class _Known:
 
 
 def _outline(scene: Scene) -> BaseGeometry | None:
-    """Return a scene's footprint on the turn of the globe where others have theirs."""
+    """Return a scene's footprint; near the antimeridian in one piece and east of Greenwich, however it is written."""
     shape = footprint_of(scene.item)
-    if shape is None:
-        return None
-    west, _, east, _ = shape.bounds
-    turns = (west + east + 360.0) // 720.0
-    return shapely.affinity.translate(shape, -360.0 * turns) if turns else shape
+    if shape is None or max(abs(shape.bounds[0]), abs(shape.bounds[2])) < NEAR_ANTIMERIDIAN:
+        return shape
+    return shapely.union_all([_east_of_greenwich(part) for part in shapely.get_parts(shape)])
+
+
+def _east_of_greenwich(part: BaseGeometry) -> BaseGeometry:
+    west, _, east, _ = part.bounds
+    return shapely.affinity.translate(part, -360.0 * ((west + east) // 720.0))
 
 
 def _same_ground(one: BaseGeometry, other: BaseGeometry) -> bool:

@@ -166,6 +166,23 @@ def test_the_same_ground_at_the_same_time(server: Any, item: Make, request_of: A
     assert refused(found) == [("tilted", "It is the same acquisition as upright, which is used.")]
 
 
+def test_an_acquisition_across_the_antimeridian(server: Any, item: Make, request_of: Ask) -> None:
+    def box(west: float, east: float) -> list[list[list[float]]]:
+        return [[[west, -20], [east, -20], [east, -19], [west, -19], [west, -20]]]
+
+    written = [
+        {"type": "MultiPolygon", "coordinates": [box(179.7, 180), box(-180, -179.1)]},
+        {"type": "Polygon", "coordinates": box(179.7, 180.9)},
+        {"type": "Polygon", "coordinates": box(-180.3, -179.1)},
+        {"type": "Polygon", "coordinates": box(179.7, -179.1)},
+    ]
+    features = [{**item(f"s{number}"), "geometry": geometry} for number, geometry in enumerate(written)]
+    server.documents["/catalog.json"] = listing(*features)
+    found = find_scenes(request_of(), server.settings())
+    assert ids(found) == ["s0"]
+    assert [name for name, _ in refused(found)] == ["s1", "s2", "s3"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
