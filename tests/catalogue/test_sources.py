@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from escape_process.catalogue.sources import (
     write_item,
     write_root,
 )
+from escape_process.catalogue.sources import make_item as describe_as_item
 from escape_process.errors import InvalidInputError, StorageError
 from escape_process.make_items import make_item
-from escape_process.records import Refusal, Scene
+from escape_process.records import Description, Grid, Refusal, Scene
 from escape_process.request import RetrievalRequest
 
 NOON = dt.datetime(2024, 5, 4, 12, 0, tzinfo=dt.UTC)
@@ -386,6 +388,10 @@ def test_unusable_folder_gets_a_sentence(
         ({"incidence_angle_deg": 95.0}, "incidence_angle_deg = 95"),
         ({"looks": 0.0}, "looks = 0"),
         ({"frequency": 1.2365}, "frequency"),
+        ({"noise_floor_db": float("nan")}, "noise_floor_db = nan"),
+        ({"calibration_factor_db": float("inf")}, "calibration_factor_db = inf"),
+        ({"id": "a" * 201}, "id"),
+        ({"properties": {"a b": 1}}, "property 'a b'"),
     ],
 )
 def test_wrong_declaration_is_refused(wrong: dict[str, Any], named: str) -> None:
@@ -452,3 +458,47 @@ def test_catalogue_faults_get_a_sentence(quad: Path, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written"):
         write_item(made, tmp_path / "file" / "one.json")
     assert not list(tmp_path.rglob(".*"))
+
+
+def described(**changed: Any) -> Description:
+    """Return a description such as a family's reader gives."""
+    box = shapely.geometry.mapping(shapely.box(10, 45, 10.1, 45.1))
+    grid = Grid("EPSG:32632", GRID, 30, 20)
+    assets = {"HH": {"href": "/held/HH", "roles": ["data"], "bands": [{"name": "HH"}], "escape:family": "ceos"}}
+    given = {"id": "x", "start": NOON, "end": None, "grid": grid, "geometry": box, "assets": assets, "properties": {}}
+    return Description(**{**given, **changed})
+
+
+@pytest.mark.parametrize("odd", ["../../evil", "/etc/evil", "..", "a/b", "a\nb", "", "x" * 999, "\udcff"])
+def test_id_of_a_product_never_leaves_the_collection(tmp_path: Path, odd: str) -> None:
+    made = describe_as_item(described(id=odd))
+    write_catalogue([made], tmp_path / "deep" / "mine")
+    assert {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*.json")} == {("deep", "mine")}
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"properties": {"sar:looks_equivalent_number": float("nan")}}, {"properties": {"title": "\udcff"}}]
+)
+def test_values_that_json_cannot_hold(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match="value that JSON cannot"):
+        describe_as_item(described(**wrong))
+
+
+def test_what_the_user_says_of_a_family_that_yields_power() -> None:
+    made = describe_as_item(described(), Declaration(radiometry="beta0", encoding="db", noise_floor_db=-30.0))
+    asset = made.item["assets"]["HH"]
+    assert asset["roles"] == ["data", "beta0"]
+    assert "unit" not in asset["bands"][0]
+    assert asset["escape:noise_floor_db"] == -30.0
+    numpy_number = describe_as_item(described(properties={"gsd": np.float32(2.5)}))
+    assert json.dumps(numpy_number.item["properties"]["gsd"]) == "2.5"
+
+
+def test_writers_of_one_collection_lose_nothing(tmp_path: Path) -> None:
+    made = [describe_as_item(described(id=f"scene-{number}")) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        paths = set(pool.map(lambda one: write_catalogue([one], tmp_path / "mine"), made))
+    (path,) = paths
+    links = [link["href"] for link in json.loads(path.read_text())["links"] if link["rel"] == "item"]
+    assert len(links) == 24

@@ -1,6 +1,7 @@
 """Makes a STAC 1.1 item of what a product says of itself and what its user declares."""
 
 import datetime as dt
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,11 @@ SAID_FIELD = "escape:radiometry_said"
 UNITS: Mapping[Encoding, str] = {"dn": "DN", "amplitude": "1", "linear": "1", "db": "dB"}
 """Band unit of each encoding; an amplitude also has the role `amplitude`."""
 
-_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+LONGEST_ID = 200
+"""Characters: an item's id is the name of its folder and file, too."""
+
+_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{LONGEST_ID - 1}}}")
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_:.-]*")
 _POLARIZATIONS = ("HH", "HV", "VH", "VV")
 _LONG = dt.timedelta(hours=1)
@@ -83,6 +88,8 @@ class Declaration:
             ("incidence_angle_deg", 0.0, 90.0),
             ("looks", 0.0, 1e9),
             ("frequency", 1e8, 1e11),
+            ("calibration_factor_db", -200.0, 200.0),
+            ("noise_floor_db", -200.0, 200.0),
         ):
             value = getattr(self, name)
             if value is not None and not low < value < high:
@@ -124,15 +131,16 @@ def make_item(described: Description, declared: Declaration | None = None) -> So
     Raises
     ------
     InvalidInputError
-        where nothing tells the date.
+        where nothing tells the date, or a value is none that JSON can hold.
     """
     declared = Declaration() if declared is None else declared
     shape = shapely.geometry.shape(described.geometry)
+    item_id = declared.id or _ODD.sub("-", described.id).lstrip(".")[:LONGEST_ID] or "scene"
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
         "stac_extensions": [],
-        "id": declared.id or described.id,
+        "id": item_id,
         "geometry": described.geometry,
         "bbox": bbox_of(shape),
         "properties": _properties(declared, described),
@@ -143,6 +151,13 @@ def make_item(described: Description, declared: Declaration | None = None) -> So
         item["collection"] = declared.collection
     item["stac_extensions"] = _extensions_used(item)
     plain = _plain(item)
+    try:
+        json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise InvalidInputError(
+            f"The metadata of {item_id} hold a value that JSON cannot: a number that is none, or a file's name that is"
+            " no text."
+        ) from error
     return SourceItem(plain, (*described.warnings, *_missing(plain)))
 
 

@@ -1,9 +1,11 @@
 """Writes items and static catalogues around them: relative links, files replaced as a whole, the same twice over."""
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -165,23 +167,55 @@ def write_catalogue(
         where files cannot be written.
     """
     folder = folder.resolve()
+    with _only_writer(folder):
+        return _write_catalogue(
+            items,
+            folder,
+            {
+                "id": collection_id,
+                "title": title,
+                "description": description,
+                "license": licence,
+                **(fields or {}),
+            },
+            root,
+        )
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing the collection meanwhile: each would lose the other's items."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StorageError(f"The folder {folder.name} cannot be written: {error.strerror}.") from error
+    try:
+        with suppress(OSError):  # some network disks know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write_catalogue(items: Sequence[SourceItem], folder: Path, said: Mapping[str, Any], root: Path | None) -> Path:
     path = folder / "collection.json"
     kept = _existing_items(_read_json(path), folder) if path.is_file() else {}
     placed: dict[str, tuple[str, Mapping[str, Any]]] = {**kept}
     for made in items:
         target = folder / made.id / f"{made.id}.json"
-        item = {**_placed(made.item, target, folder), "collection": collection_id}
+        item = {**_placed(made.item, target, folder), "collection": said["id"]}
         above = _relative(path, target.parent)
         item["links"] = [
             _link("root", above if root is None else _relative(root.resolve(), target.parent), None),
-            _link("parent", above, title),
-            _link("collection", above, title),
+            _link("parent", above, said["title"]),
+            _link("collection", above, said["title"]),
         ]
         placed[made.id] = (_relative(_write_json(target, item), folder), item)
     if not placed:
         raise InvalidInputError("A collection needs at least one item.")
     ordered = [placed[key] for key in sorted(placed)]
-    upward = [_link("root", "./collection.json", title)]
+    upward = [_link("root", "./collection.json", said["title"])]
     if root is not None:
         upward = [_link(relation, _relative(root.resolve(), folder), None) for relation in ("root", "parent")]
     bare = [item for _, item in ordered]
@@ -190,11 +224,7 @@ def write_catalogue(
         {
             "type": "Collection",
             "stac_version": STAC_VERSION,
-            "id": collection_id,
-            "title": title,
-            "description": description,
-            "license": licence,
-            **(fields or {}),
+            **said,
             "extent": _extent(bare),
             "summaries": _summaries(bare),
             "links": upward
