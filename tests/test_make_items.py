@@ -344,7 +344,6 @@ def test_internal_error_of_a_reader_is_one_products(tmp_path: Path, monkeypatch:
 def test_real_products_of_other_families(
     tmp_path: Path, shared_data: Path, family: str, folder: str, ids: set[str]
 ) -> None:
-    pytest.importorskip(f"escape_process.readers.{family}")
     options = ("--datetime", "2012-07-01", "--radiometry", "sigma0", "--frequency", "1.27e9", "--format-test", "--json")
     result = call("make-item", shared_data / folder, "--out", tmp_path, *options)
     items = {item["id"]: item for item in json.loads(result.stdout)["items"]}
@@ -358,6 +357,30 @@ def test_real_products_of_other_families(
 
 
 def test_real_ceos_product_of_two_polarizations(tmp_path: Path, shared_data: Path) -> None:
-    pytest.importorskip("escape_process.readers.ceos")
     result = call("make-item", shared_data / "alos2_l15_fbd_ceos", "--out", tmp_path)
     assert "VH and VV missing" in result.stderr
+
+
+def test_geotiffs_beside_a_real_leader_and_summary(tmp_path: Path, shared_data: Path) -> None:
+    (packed,) = (shared_data / "alos2_l15_fbd_ceos").glob("*.zip")
+    stem = "ALOS2015976960-140909-FBDR1.5GUA"
+    held = tmp_path / "held"
+    with zipfile.ZipFile(packed) as archive:
+        for name in (f"LED-{stem}", "summary.txt"):
+            archive.extract(name, held)
+    for name in ("HH", "HV", "VH", "VV"):
+        write(held / f"IMG-{name}-{stem}.tif")
+    result = call("make-item", held, "--out", tmp_path / "mine", "--json")
+    item = item_of(result)
+    validate_offline({**item, "links": [{"rel": "collection", "href": "./c.json"}]}, shared_data / "stac_schemas")
+    assert set(item["assets"]) == {"HH", "HV", "VH", "VV", "leader", "summary"}
+    scene = scene_from_item(item, "item.json", RetrievalRequest(ids=["any"]))
+    assert isinstance(scene, Scene)
+    assert scene.frequency == pytest.approx(1.2365e9, abs=1e5)
+    assert scene.datetime == dt.datetime(2014, 9, 9, 4, 33, 42, 52000, tzinfo=dt.UTC)
+    assert scene.angle.constant_deg == pytest.approx(40.5, abs=1.5)
+    assert not scene.terrain_corrected
+    assert [line.split(": ", 1)[1] for line in result.stderr.splitlines()] == [
+        "Level 1.5 is not terrain corrected: positions and angles are wrong where there is relief.",
+        "No number of looks: it will be measured on the pixels, which is less certain.",
+    ]

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +115,7 @@ def family_module(family: Family | None) -> Any:
 def family_of(names: Sequence[str]) -> tuple[bool, Family | None]:
     """Tell whether files of these names are a product, and of which family."""
     for family in _FAMILIES:
-        if find_spec(f"escape_process.readers.{family}") is not None and family_module(family).recognises(names):
+        if family_module(family).recognises(names):
             plain = family == "ceos" and geotiff.recognises(names)  # GeoTIFFs with their leader beside them
             return True, None if plain else family
     return geotiff.recognises(names), None

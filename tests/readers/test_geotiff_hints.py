@@ -221,7 +221,6 @@ def test_odd_values_in_the_metadata(tmp_path_factory: pytest.TempPathFactory, va
 
 
 def test_real_leader_beside_rasters(real_zip: zipfile.ZipFile, tmp_path: Path) -> None:
-    pytest.importorskip("escape_process.readers.ceos.leader")
     name = "LED-ALOS2015976960-140909-FBDR1.5GUA"
     path = Path(real_zip.extract(name, tmp_path))
     beside = {name: str(path), "IMG-HH-ALOS2015976960-140909-FBDR1.5GUA.tif": ""}

@@ -32,6 +32,8 @@ _ANGLE_WORDS = frozenset({"lin", "linci", "lia", "inc", "incidence", "incidencea
 _ELLIPSOID_WORDS = frozenset({"ellipsoid", "ellipsoidal"})
 _MASK_WORDS = frozenset({"msk", "mask"})
 _PIXELS_AT_A_TIME = 2**23
+_TILE = 512
+"""Edge of most files' tiles."""
 _LEAST_EDGE = 1024
 """Pixels that the shorter side of an overview must have to stand for a remote raster's outline."""
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -254,6 +256,7 @@ def outline(found: RasterSet, settings: Settings) -> BaseGeometry:
     height, width = files[0].shape
     step = _step(files)
     rows = max(1, _PIXELS_AT_A_TIME // width // step) * step
+    rows -= rows % _TILE if rows > _TILE and _TILE % step == 0 else 0  # whole tiles, so that none is decoded twice
 
     with ExitStack() as stack:
         datasets = [stack.enter_context(open_raster(file.href, settings)) for file in files]

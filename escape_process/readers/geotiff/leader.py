@@ -2,16 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
 from escape_process.errors import EscapeError
 from escape_process.physics.radiometry import SPEED_OF_LIGHT
+from escape_process.readers.ceos.leader import read_leader
 from escape_process.readers.geotiff.hints import Hints
 from escape_process.settings import Settings
 
-_PARSER = "escape_process.readers.ceos.leader"
 _LEADER = re.compile(r"LED-ALOS2\d{9}-\d{6}")
 _POLARIZATIONS = ("HH", "HV", "VH", "VV")
 
@@ -19,10 +16,10 @@ _POLARIZATIONS = ("HH", "HV", "VH", "VV")
 def hints_of_leader(beside: Mapping[str, str], settings: Settings) -> Hints:
     """Return what the leader beside a product's rasters tells; a warning where it cannot be read."""
     href = next((href for name, href in sorted(beside.items()) if _LEADER.match(name)), None)
-    if href is None or find_spec(_PARSER.rpartition(".")[0]) is None:
+    if href is None:
         return Hints()
     try:
-        leader: Any = import_module(_PARSER).read_leader(href, settings)
+        leader = read_leader(href, settings)
     except EscapeError as error:
         return Hints(warnings=(f"The leader beside the rasters is not used: {error}",))
     if not any(leader.scene_id in name for name in beside):
