@@ -146,6 +146,9 @@ def write_layer(folder: Path, grid: Grid, tiles: Sequence[Tile], layer: Layer) -
             raster.write(
                 values, 1, window=rasterio.windows.Window(window.column, window.row, window.width, window.height)
             )
+        summary = statistics.summary(grid.width * grid.height)
+        if layer.nodata is not None:  # GDAL's statistics are those of every pixel that is not nodata
+            raster.update_tags(1, **{f"STATISTICS_{name.upper()}": repr(value) for name, value in summary.items()})
     rasterio.shutil.copy(
         plain,
         path,
@@ -159,7 +162,7 @@ def write_layer(folder: Path, grid: Grid, tiles: Sequence[Tile], layer: Layer) -
         NUM_THREADS=1,
     )
     plain.unlink()
-    return describe_file(path, statistics.summary(grid.width * grid.height))
+    return describe_file(path, summary)
 
 
 @contextlib.contextmanager

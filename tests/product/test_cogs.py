@@ -48,7 +48,8 @@ def test_a_layer_is_a_cog_with_the_values_it_was_given(made: tuple[Product, dict
         assert structure["COMPRESSION"] == "DEFLATE"
         assert structure["PREDICTOR"] == ("3" if layer.dtype == "float32" else "2")
         assert raster.tags() == {"AREA_OR_POINT": "Area"}
-        assert raster.tags(1) == {}
+        told = {name.removeprefix("STATISTICS_").lower(): float(value) for name, value in raster.tags(1).items()}
+        assert told == ({} if layer.nodata is None else product.assets[layer.name].statistics)
         values = raster.read(1)
     if layer.nodata is None:
         np.testing.assert_array_equal(values, expected)
