@@ -1,6 +1,7 @@
 """A level 1.1 product from its files to a published result: the parcels are where they were put."""
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import shapely
 from ceos_writer import Design, scatter, write_product
 from numpy.typing import NDArray
 from pyproj import Transformer
+from stac_validation import validate_offline
 
+from escape_process.catalogue.collection import EXTENSIONS
 from escape_process.catalogue.scenes import scene_from_item
 from escape_process.catalogue.sources import SourceItem, write_catalogue
 from escape_process.layers import FLAG
@@ -41,10 +44,12 @@ def item_of(description: Description) -> dict[str, Any]:
     assert description.start is not None
     grid = description.grid
     shape = shapely.geometry.shape(description.geometry)
-    return {
+    item = {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": [],
+        "stac_extensions": [
+            EXTENSIONS[name] for name in ("classification", "proj", "product", "raster", "sar", "sat", "view")
+        ],
         "id": description.id,
         "geometry": shapely.geometry.mapping(shape),
         "bbox": list(shape.bounds),
@@ -58,6 +63,8 @@ def item_of(description: Description) -> dict[str, Any]:
             "proj:transform": list(grid.transform)[:6],
         },
     }
+    answer: dict[str, Any] = json.loads(json.dumps(item, allow_nan=False))
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +108,11 @@ def test_parcels_of_a_single_look_complex_product(product: list[str], tmp_path: 
         return float(np.corrcoef(moisture[valid], is_wet(x + dx, y + dy)[valid])[0, 1])
 
     best = fit(0.0, 0.0)
-    print(best, [fit(dx, dy) for dx, dy in ((RESOLUTION, 0), (-RESOLUTION, 0), (0, RESOLUTION), (0, -RESOLUTION))])
     assert best > 0.8
     for dx, dy in ((RESOLUTION, 0), (-RESOLUTION, 0), (0, RESOLUTION), (0, -RESOLUTION)):
         assert fit(dx, dy) < best
     inner = np.all([np.abs(np.mod(at, PARCEL) - PARCEL / 2) < PARCEL / 2 - RESOLUTION for at in (x, y)], axis=0)
     wet, dry = (float(np.median(moisture[valid & inner & where])) for where in (is_wet(x, y), ~is_wet(x, y)))
-    print(wet, dry)
     assert wet - dry > 0.1
 
 
@@ -126,3 +131,21 @@ def test_item_of_a_product_is_taken_whole(product: list[str], tmp_path: Path) ->
     assert scene.noise_floor_db["HV"] == -34.0
     assert scene.datetime.replace(microsecond=0) == dt.datetime(2014, 8, 29, 3, 12, 41, tzinfo=dt.UTC)
     assert not scene.warnings
+
+
+def test_item_of_a_product_is_valid(product: list[str], tmp_path: Path, shared_data: Path) -> None:
+    """With a DEM, where there is most to say."""
+    grid = describe(product, Settings(data_dir=tmp_path / "var")).grid
+    dem = tmp_path / "dem.tif"
+    profile = {"driver": "GTiff", "width": grid.width, "height": grid.height, "count": 1, "dtype": "int16"}
+    with rasterio.open(dem, "w", crs=grid.crs, transform=grid.transform, **profile) as raster:
+        raster.write(np.full(grid.shape, 20, dtype=np.int16), 1)
+    description = describe(product, Settings(data_dir=tmp_path / "var"), dem=str(dem))
+    item = item_of(description)
+    validate_offline(item, shared_data / "stac_schemas")
+    scene = scene_from_item(item, "/items/one.json", RetrievalRequest(ids=["one"]))
+    assert not isinstance(scene, Refusal)
+    assert scene.terrain_corrected
+    assert scene.angle.local
+    assert scene.mask is not None
+    assert (scene.mask.invalid, scene.mask.layover_shadow) == ({0}, {2, 3})

@@ -46,8 +46,8 @@ def hill(x: Array, y: Array) -> Array:
 
 
 def plane(east: float, north: float) -> Surface:
-    """Return a tilted plane, 200 m high in the middle."""
-    return lambda x, y: np.asarray(200 + east * (x - X) + north * (y - Y))
+    """Return a tilted plane, 200 m high in the middle, that ends in terraces at 0 and 1000 m."""
+    return lambda x, y: np.clip(200 + east * (x - X) + north * (y - Y), 0, 1000)
 
 
 def write_dem(path: Path, surface: Surface, crs: str = CRS, offset: float = 0.0, lower: float = 0.0) -> str:
