@@ -148,6 +148,7 @@ def _properties(product: Product, files: ProductFiles, rotation: FaradayRotation
         "view:incidence_angle": round(_centre_incidence(product), 3),
         "escape:terrain_corrected": files.dem is not None,
         "escape:faraday_rotation_deg": None if rotation is None else round(rotation.angle_deg, 2),
+        "escape:faraday_corrected": None if rotation is None else rotation.is_corrected,
     }
     return {name: value for name, value in known.items() if value is not None}
 
@@ -238,10 +239,15 @@ def _warnings(product: Product, files: ProductFiles, rotation: FaradayRotation |
         said.append(f"The leader states no calibration factor; JAXA's usual {CALIBRATION_FACTOR_DB:g} dB is used.")
     if product.sampling.looks is None:
         said.append("The leader does not tell the number of looks: it will be measured on the pixels.")
-    if rotation is not None and abs(rotation.angle_deg) > MUCH_ROTATION:
+    if rotation is not None and not rotation.is_known:
         said.append(
-            f"The Faraday rotation is {rotation.angle_deg:.1f} degrees and not corrected: power of HH and VV leaks into"
-            f" HV, {-cross_polarized_leak_db(rotation.angle_deg):.0f} dB below them, and HH and VV lose up to"
-            f" {-40 * math.log10(math.cos(math.radians(rotation.angle_deg))):.1f} dB."
+            f"The Faraday rotation cannot be told, because the circular cross terms cohere by {rotation.coherence:.2f}"
+            " only; it is not corrected."
+        )
+    elif rotation is not None and abs(rotation.angle_deg) > MUCH_ROTATION:
+        said.append(
+            f"The Faraday rotation is {rotation.angle_deg:.1f} degrees, by which power of HH and VV leaks into HV,"
+            f" {-cross_polarized_leak_db(rotation.angle_deg):.0f} dB below them: it is corrected by the mean of the"
+            " scene, and HV is less certain."
         )
     return said

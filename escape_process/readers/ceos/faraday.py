@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from escape_process.readers.ceos.image import Image
 from escape_process.readers.ceos.names import POLARIZATIONS
 
+LEAST_COHERENCE = 0.5
+"""Of the circular cross terms: below it noise or a wrong calibration makes the angle worthless."""
+NEGLIGIBLE_DEG = 0.2
+"""A rotation up to this leaks less than -43 dB of HH and VV into HV and is left as it is."""
 SAMPLED_LINES = 128
 """Spread over the image; with all their samples they tell the angle to hundredths of a degree."""
 
@@ -30,6 +34,16 @@ class FaradayRotation:
     """From -45 to 45, beyond which it is ambiguous."""
     coherence: float
     """0 to 1, between the circular cross terms: near 1 where ground dominates noise."""
+
+    @property
+    def is_known(self) -> bool:
+        """False where noise or a wrong calibration makes the angle worthless."""
+        return self.coherence >= LEAST_COHERENCE
+
+    @property
+    def is_corrected(self) -> bool:
+        """True where samples are turned back before they are detected."""
+        return self.is_known and abs(self.angle_deg) > NEGLIGIBLE_DEG
 
 
 class FaradaySums:
@@ -85,6 +99,33 @@ def estimate_faraday(images: Mapping[str, Image]) -> FaradayRotation | None:
         hh, hv, vh, vv = (images[name].read(int(line), 0, 1, layout.pixels) for name in POLARIZATIONS)
         sums.add(hh, hv, vh, vv)
     return sums.result()
+
+
+def turned_back(samples: Mapping[str, Complex], angle_deg: float) -> dict[str, Complex]:
+    """Undo a rotation: S = R(-Omega) M R(-Omega).
+
+    Parameters
+    ----------
+    samples
+        By polarization, one shape. Where one is 0, and so missing, all become 0.
+
+    Returns
+    -------
+    Samples as the ground scattered them, same shape and dtype.
+    """
+    c, s = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    hh, hv, vh, vv = (samples[name] for name in POLARIZATIONS)
+    like, cross = c * s * (hh + vv), c * s * (vh - hv)
+    turned: dict[str, Complex] = {
+        "HH": c * c * hh - s * s * vv + cross,
+        "HV": c * c * hv + s * s * vh + like,
+        "VH": c * c * vh + s * s * hv - like,
+        "VV": c * c * vv - s * s * hh + cross,
+    }
+    missing = (hh == 0) | (hv == 0) | (vh == 0) | (vv == 0)
+    for values in turned.values():
+        values[missing] = 0
+    return turned
 
 
 def cross_polarized_leak_db(angle_deg: float) -> float:

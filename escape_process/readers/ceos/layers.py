@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
 from escape_process.hrefs import is_remote
+from escape_process.readers.ceos.faraday import estimate_faraday
 from escape_process.readers.ceos.multilook import multilook
 from escape_process.readers.ceos.names import POLARIZATIONS, files_of_assets
 from escape_process.readers.ceos.placing import Placed, Placer
@@ -33,7 +35,7 @@ class _Opened:
     """An open product and the tiles of it that were placed last."""
 
     def __init__(self, source: Source, settings: Settings) -> None:
-        self._tiles: OrderedDict[Window, Placed] = OrderedDict()
+        self._tiles: OrderedDict[Window, tuple[Placed, dict[str, NDArray[np.float32]]]] = OrderedDict()
         files = files_of_assets(source.files)
         with ExitStack() as opening:
             self.product: Product = opening.enter_context(open_product(files, settings))
@@ -42,10 +44,28 @@ class _Opened:
         self.angle = ELLIPSOID_ANGLE if files.dem is None else LOCAL_ANGLE
 
     def place(self, window: Window) -> Placed:
+        return self._tile(window)[0]
+
+    def power(self, window: Window, name: str) -> NDArray[np.float32]:
+        """Return sigma0 of one polarization; of all at once where undoing a rotation takes them all."""
+        placed, powers = self._tile(window)
+        if name not in powers:
+            names = POLARIZATIONS if self._rotation_deg else (name,)
+            remote = is_remote(self.product.files.images[name])
+            powers |= multilook(self.product, placed, names, self._rotation_deg, whole_lines=remote)
+        return powers[name]
+
+    @cached_property
+    def _rotation_deg(self) -> float:
+        """Faraday rotation to undo, 0 for none: estimated anew, from the same lines as where it was described."""
+        rotation = estimate_faraday(self.product.images) if self.product.is_complex else None
+        return rotation.angle_deg if rotation is not None and rotation.is_corrected else 0.0
+
+    def _tile(self, window: Window) -> tuple[Placed, dict[str, NDArray[np.float32]]]:
         if window in self._tiles:
             self._tiles.move_to_end(window)
         else:
-            self._tiles[window] = self._placer.place(window)
+            self._tiles[window] = (self._placer.place(window), {})
             if len(self._tiles) > TILES_KEPT:
                 self._tiles.popitem(last=False)
         return self._tiles[window]
@@ -138,14 +158,11 @@ class Layer:
         return out
 
     def _tile(self, tile: Window) -> NDArray[Any]:
-        placed = self.opened.place(tile)
         if self.name == MASK:
-            return placed.mask
+            return self.opened.place(tile).mask
         if self.name in (LOCAL_ANGLE, ELLIPSOID_ANGLE):
-            return np.degrees(placed.angle)
-        product = self.opened.product
-        image = product.images[self.name]
-        return multilook(product, image, placed, whole_lines=is_remote(product.files.images[self.name]))
+            return np.degrees(self.opened.place(tile).angle)
+        return self.opened.power(tile, self.name)
 
 
 @contextmanager

@@ -1,18 +1,20 @@
 """Means of power over boxes of full-resolution samples in radar geometry."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from escape_process.readers.ceos.image import SATURATED, Image
+from escape_process.readers.ceos.faraday import turned_back
+from escape_process.readers.ceos.image import SATURATED
 from escape_process.readers.ceos.placing import Placed
 from escape_process.readers.ceos.product import Product
 
 LEAST_VALID_SHARE = 0.5
 """A box with a smaller share of valid samples has no value."""
-MOST_SAMPLES = 24 * 1024 * 1024
-"""Under one tile; one that needs more is read in parts."""
+MOST_SAMPLES = 4 * 1024 * 1024
+"""Of a polarization read at once; a tile that needs more is read in parts."""
 
 Array = NDArray[np.float64]
 
@@ -72,29 +74,42 @@ def box_sums(
     )
 
 
-def multilook(product: Product, image: Image, placed: Placed, *, whole_lines: bool) -> NDArray[np.float32]:
+def multilook(
+    product: Product, placed: Placed, names: Sequence[str], rotation_deg: float, *, whole_lines: bool
+) -> dict[str, NDArray[np.float32]]:
     """Return sigma0 at the cells of a tile: linear power, NaN where a box is not wholly inside the image.
 
-    Errors as of `Image.read`.
+    Parameters
+    ----------
+    names
+        Polarizations; all four where a rotation is to be undone.
+    rotation_deg
+        Faraday rotation to undo; 0: none.
+    whole_lines
+        As of `Image.read`, whose errors this has.
     """
     box = (product.sampling.lines, product.sampling.pixels)
-    out = np.full(placed.line.shape, np.nan)
+    out = {name: np.full(placed.line.shape, np.nan) for name in names}
     with np.errstate(invalid="ignore"):
         line = np.rint(placed.line - (box[0] - 1) / 2)
         pixel = np.rint(placed.pixel - (box[1] - 1) / 2)
         lines, pixels = product.shape
         inside = (line >= 0) & (line + box[0] <= lines) & (pixel >= 0) & (pixel + box[1] <= pixels)
-    if not inside.any():
-        return out.astype(np.float32)
     rows = np.flatnonzero(inside.any(axis=1))
-    for part in _parts(line, pixel, inside, (int(rows[0]), int(rows[-1]) + 1), box):
+    whole = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
+    for part in _parts(line, pixel, inside, whole, box):
         chosen = inside[part]
         first_line, first_pixel = line[part][chosen].astype(np.int64), pixel[part][chosen].astype(np.int64)
         top, left = int(first_line.min()), int(first_pixel.min())
-        height, width = int(first_line.max()) + box[0] - top, int(first_pixel.max()) + box[1] - left
-        power = power_of(image.read(top, left, height, width, whole_lines=whole_lines))
-        out[part][chosen] = box_means(power, first_line - top, first_pixel - left, box)
-    return np.asarray(out * product.factor * placed.renormalised, dtype=np.float32)
+        size = (int(first_line.max()) + box[0] - top, int(first_pixel.max()) + box[1] - left)
+        samples = {name: product.images[name].read(top, left, *size, whole_lines=whole_lines) for name in names}
+        if rotation_deg:
+            samples = turned_back(samples, rotation_deg)
+        for name in names:
+            power = power_of(samples.pop(name))
+            out[name][part][chosen] = box_means(power, first_line - top, first_pixel - left, box)
+    scale = product.factor * placed.renormalised
+    return {name: np.asarray(values * scale, dtype=np.float32) for name, values in out.items()}
 
 
 def _parts(

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ceos_writer import Design, scatter, write_product
+from rasterio.windows import Window
 
-from escape_process.readers.ceos import describe
-from escape_process.readers.ceos.faraday import FaradaySums, cross_polarized_leak_db, faraday_rotation
+from escape_process.readers.ceos import describe, open_layer
+from escape_process.readers.ceos.faraday import FaradaySums, cross_polarized_leak_db, faraday_rotation, turned_back
+from escape_process.records import Source
 from escape_process.settings import Settings
 
 DESIGN = Design(lines=150, pixels=100)
@@ -81,9 +83,50 @@ def test_rotation_is_reported_and_warned_of(angle_deg: float, tmp_path: Path, se
         assert not warned
     else:
         assert warned == [
-            "The Faraday rotation is -9.0 degrees and not corrected: power of HH and VV leaks into HV, 10 dB below"
-            " them, and HH and VV lose up to 0.2 dB."
+            "The Faraday rotation is -9.0 degrees, by which power of HH and VV leaks into HV, 10 dB below them: it is"
+            " corrected by the mean of the scene, and HV is less certain."
         ]
+    assert description.properties["escape:faraday_corrected"] is True
+
+
+def power_read(angle_deg: float, folder: Path, settings: Settings) -> dict[str, np.ndarray]:
+    """Return what is read of images that were turned."""
+    description = describe(write_product(DESIGN, images_turned(angle_deg), folder), settings)
+    files = {key: str(asset["href"]) for key, asset in description.assets.items()}
+    found = {}
+    for name in ("HH", "HV", "VH", "VV"):
+        with open_layer(Source("ceos", name, files), settings) as layer:
+            found[name] = layer.read(1, window=Window(0, 0, layer.width, layer.height))
+    return found
+
+
+@pytest.mark.parametrize("angle_deg", [-20.0, 8.0])
+def test_power_of_a_turned_scene_is_that_of_the_scene(angle_deg: float, tmp_path: Path, settings: Settings) -> None:
+    right, turned = (power_read(one, tmp_path / str(one), settings) for one in (0.0, angle_deg))
+    for name, power in turned.items():
+        np.testing.assert_allclose(power, right[name], rtol=2e-3)
+
+
+def test_little_rotation_is_left(tmp_path: Path, settings: Settings) -> None:
+    description = describe(write_product(DESIGN, images_turned(0.1), tmp_path), settings)
+    assert description.properties["escape:faraday_corrected"] is False
+
+
+def test_rotation_that_noise_hides_is_not_corrected(tmp_path: Path, settings: Settings) -> None:
+    random = np.random.default_rng(9)
+    shape = (2, DESIGN.lines, DESIGN.pixels)
+    noise = {name: random.normal(size=shape).astype(np.float32) for name in ("HH", "HV", "VH", "VV")}
+    images = {name: 1e4 * (parts[0] + 1j * parts[1]) for name, parts in noise.items()}
+    description = describe(write_product(DESIGN, images, tmp_path), settings)
+    assert description.properties["escape:faraday_corrected"] is False
+    assert any("cannot be told" in text for text in description.warnings)
+
+
+def test_turning_back_inverts_the_rotation() -> None:
+    images = images_turned(13.0)
+    back = turned_back(images, 13.0)
+    for name, values in images_turned(0.0).items():
+        np.testing.assert_allclose(back[name], values, atol=1e-3 * np.abs(values).max())
 
 
 def test_rotation_of_a_real_scene_is_a_degree_or_two(shared_data: Path) -> None:
