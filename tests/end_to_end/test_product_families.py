@@ -80,9 +80,7 @@ def test_c3_and_t3_of_manitoba_give_one_result_marked_as_a_format_test(shared_da
 
 def test_the_palsar_chip_goes_through(shared_data: Path, tmp_path: Path) -> None:
     item = item_of(described(shared_data, "RSLC"), "sigma0", **{"escape:format_test": True})
-    # Uncalibrated numbers: a format test by nature. Its 1.1 km hold few cells, so that a resolution is asked for.
-    item["properties"]["sar:looks_equivalent_number"] = 100.0
-    result, layers = retrieve(item, tmp_path, resolution=25)
+    result, layers = retrieve(item, tmp_path)
     assert result["properties"]["proj:code"] == "EPSG:32719"
     valid = layers["soil_moisture"] != -9999
     assert layers["incidence_angle"][valid] == pytest.approx(23.2, abs=0.1)

@@ -54,7 +54,7 @@ def test_what_the_chip_says_of_itself(described: Description) -> None:
     assert described.properties["view:incidence_angle"] == pytest.approx(23.18, abs=0.05)
     assert described.start is not None
     assert described.start.date().isoformat() == "2006-07-20"
-    assert any("declare the radiometry" in warning for warning in described.warnings)
+    assert any("not calibrated" in warning for warning in described.warnings)
     assert (described.properties["sar:looks_azimuth"], described.properties["sar:looks_range"]) == (7, 1)
     # Lines come 0.522 ms apart for 1200 Hz of bandwidth, samples 8.9 m for a resolution of 7.5 m.
     assert described.properties["sar:looks_equivalent_number"] == pytest.approx(7 * 0.000522 * 1200, rel=1e-3)

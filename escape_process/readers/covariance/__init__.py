@@ -79,10 +79,6 @@ def describe(hrefs: Sequence[str], settings: Settings, dem: str | None = None) -
         opened = _open(files, ELEMENTS[files.matrix], settings, stack)
     grid = opened.grid
     name = file_name(files.elements[ELEMENTS[files.matrix][0]])
-    warnings = [
-        f"A {files.matrix} matrix tells neither time, band, radiometry, looks nor incidence angle: declare them.",
-        *opened.warnings,
-    ]
     return Description(
         id=_id_of(files),
         start=None,
@@ -91,7 +87,7 @@ def describe(hrefs: Sequence[str], settings: Settings, dem: str | None = None) -
         geometry=footprint_of(grid, name),
         assets=_assets(files),
         properties={"sar:polarizations": ["HH", "HV", "VV"]},
-        warnings=tuple(warnings),
+        warnings=opened.warnings,
     )
 
 

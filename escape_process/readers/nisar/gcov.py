@@ -21,7 +21,8 @@ from rasterio.windows import Window as RasterWindow
 from escape_process.errors import SceneError
 from escape_process.readers.computed import ComputedRaster, check_edges, crs_of, footprint_of
 from escape_process.readers.nisar.cubes import Cube, Heights, read_cube
-from escape_process.readers.nisar.hdf5 import Dataset, Hdf5
+from escape_process.readers.nisar.datasets import Dataset
+from escape_process.readers.nisar.hdf5 import Hdf5
 from escape_process.readers.nisar.identification import LSAR, identify
 from escape_process.records import Description, Grid
 from escape_process.settings import Settings
