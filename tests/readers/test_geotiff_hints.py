@@ -192,6 +192,8 @@ def test_xml_that_is_not_trusted(tmp_path: Path) -> None:
         parse_xml(laughs.encode(), "a.xml")
     with pytest.raises(InvalidInputError, match="not XML"):
         parse_xml(laughs.encode("utf-16"), "a.xml")
+    with pytest.raises(InvalidInputError, match="50 deep"):
+        parse_xml(b"<PerformanceIndicators>" * 20_000, "a.xml")
     (tmp_path / "a.xml").write_text('<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>')
     hints = hints_of_card4l({"a.xml": str(tmp_path / "a.xml")}, SETTINGS)
     assert "not used: a.xml declares a document type" in hints.warnings[0]

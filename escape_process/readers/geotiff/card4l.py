@@ -16,7 +16,9 @@ from escape_process.readers.geotiff.hints import Hints
 from escape_process.records import Convention
 from escape_process.settings import Settings
 
-LONGEST_XML = 4 * 2**20
+LONGEST_XML = 2**20
+"""Bytes; real ones have some 8 kB."""
+DEEPEST_ELEMENT = 50
 
 _CONVENTION = re.compile(r"(sigma|gamma|beta)[\s_-]?(?:0|nought|naught)", re.IGNORECASE)
 _EQUATION = re.compile(r"(?:10\*?log10\(DN\^2\)|20\*?log10\(DN\))([+-]\d+(?:\.\d+)?)", re.IGNORECASE)
@@ -32,23 +34,45 @@ _MASK = {
 _PLATFORMS = {"alos2": "alos-2", "alos4": "alos-4", "alos": "alos"}
 
 
+class _Shallow(ET.TreeBuilder):
+    """Builds a tree of bounded depth: elements inside their like would be searched again and again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._depth = 0
+
+    def start(self, tag: str, attrs: dict[Any, Any], /) -> ET.Element:
+        self._depth += 1
+        if self._depth > DEEPEST_ELEMENT:
+            raise InvalidInputError(f"{self._name} nests its elements more than {DEEPEST_ELEMENT} deep: not trusted.")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ET.Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def parse_xml(content: bytes, name: str) -> ET.Element:
     """Parse XML that nobody vouches for: no document type, so no entities, and nothing outside is ever fetched.
 
     Raises
     ------
     InvalidInputError
-        where it is no XML, is not UTF-8, or declares a document type.
+        where it is no XML, is not UTF-8, declares a document type, or nests its elements absurdly.
     """
     try:
         text = content.decode("utf-8-sig")
         if re.search(r"<!(?:DOCTYPE|ENTITY)", text, re.IGNORECASE):
             raise InvalidInputError(f"{name} declares a document type, which is not trusted.")
-        return ET.fromstring(text)
+        parser = ET.XMLParser(target=_Shallow(name))
+        parser.feed(text)
+        root: ET.Element = parser.close()
     except (UnicodeDecodeError, ET.ParseError, ValueError) as error:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{name} is not XML, or cut short.") from error
+    return root
 
 
 def hints_of_card4l(beside: Mapping[str, str], settings: Settings) -> Hints:
