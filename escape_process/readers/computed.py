@@ -121,7 +121,7 @@ def footprint_of(grid: Grid, name: str) -> Mapping[str, Any]:
     polygon = {"type": "Polygon", "coordinates": [outline]}
     try:
         found: Mapping[str, Any] = transform_geom(
-            CRS.from_user_input(grid.crs), CRS.from_user_input("OGC:CRS84"), polygon, antimeridian_cutting=True
+            CRS.from_user_input(grid.crs), CRS.from_user_input("OGC:CRS84"), polygon
         )
         parts = [found["coordinates"]] if found["type"] == "Polygon" else found["coordinates"]
         on_earth = all(
