@@ -20,6 +20,13 @@ from escape_process.errors import InvalidInputError
 CRS84_NAMES = frozenset({"CRS84", "OGC:CRS84", "http://www.opengis.net/def/crs/OGC/1.3/CRS84"})
 
 
+_MALFORMED = (
+    *(ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, RecursionError),
+    shapely.errors.ShapelyError,
+)
+"""What reading coordinates that are none raises in shapely."""
+
+
 def _check_bbox(values: list[float]) -> list[float]:
     if len(values) != 4:
         raise ValueError(f"needs four numbers [west, south, east, north], not {len(values)}")
@@ -69,7 +76,7 @@ def _check_geometry(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"must be a GeoJSON Polygon or MultiPolygon, not {value.get('type')!r}")
     try:
         shape = shapely.geometry.shape(value)
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, shapely.errors.ShapelyError) as error:
+    except _MALFORMED as error:
         raise ValueError("is not valid GeoJSON: its coordinates cannot be read") from error
     if shape.is_empty or not shape.is_valid:
         raise ValueError(f"is not a valid polygon: {shapely.is_valid_reason(shape)}")
@@ -97,12 +104,12 @@ def _parse_instant(text: str, whole: str) -> dt.datetime | None:
         return None
     try:
         instant = dt.datetime.fromisoformat(text)
-    except ValueError as error:
+        return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError) as error:  # in UTC the first and last day may lie outside all years
         raise ValueError(
             f"{whole!r} is not an RFC 3339 instant or interval, such as 2024-05-01T00:00:00Z/2024-06-01T00:00:00Z or"
             " 2024-05-01T00:00:00Z/.."
         ) from error
-    return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
 
 
 def _is_date(text: str) -> bool:

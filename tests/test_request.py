@@ -43,6 +43,8 @@ def refusal(**inputs: Any) -> str:
         ({"bbox": {"bbox": [9, 0, 1, 1], "crs": "EPSG:32630"}}, ["bbox", "[9, 0, 1, 1]"]),
         ({"geometry": {"type": "Point", "coordinates": [0, 0]}}, ["geometry", "'Point'", "Polygon"]),
         ({"geometry": {"type": "Polygon", "coordinates": "x"}}, ["geometry", "coordinates"]),
+        ({"geometry": {"type": "Polygon", "coordinates": [[[10**400, 0]] * 4]}}, ["geometry", "coordinates"]),
+        ({"bbox": AREA, "datetime": "0001-01-01T00:00:00+14:00"}, ["datetime", "0001", "RFC 3339"]),
         ({"geometry": BOW_TIE}, ["geometry", "valid polygon", "Self-intersection"]),
         ({"bbox": AREA, "geometry": SQUARE}, ["bbox and geometry exclude each other"]),
         ({}, ["bbox, geometry and ids"]),

@@ -41,6 +41,9 @@ from escape_process import __version__
 from escape_process.catalogue.tree import Entry, Query, Token, Tree, search
 from escape_process.request import parse_interval
 
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+"""What reading coordinates that are none raises in shapely, besides its own errors."""
+
 
 def _area_of_bbox(bbox: Sequence[float]) -> BaseGeometry:
     """Turn a bbox, in 2D or 3D, into a geometry; west > east crosses the antimeridian."""
@@ -66,7 +69,7 @@ def _area(bbox: Sequence[float] | None, intersects: Any) -> BaseGeometry | None:
         if isinstance(intersects, str):
             intersects = json.loads(intersects)
         area = shapely.geometry.shape(intersects)
-    except (ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
+    except (*_MALFORMED, shapely.errors.ShapelyError) as error:
         raise InvalidQueryParameter("intersects is not a GeoJSON geometry.") from error
     if area.is_empty or not area.is_valid:
         raise InvalidQueryParameter(f"intersects is not a valid geometry: {shapely.is_valid_reason(area)}.")

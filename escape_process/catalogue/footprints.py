@@ -20,6 +20,10 @@ Interval = tuple[dt.datetime | None, dt.datetime | None]
 """Start and end, UTC; None where open."""
 
 
+_MALFORMED = (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, RecursionError)
+"""What reading coordinates that are none raises in shapely, besides its own errors."""
+
+
 def footprint_of(item: Mapping[str, Any]) -> BaseGeometry | None:
     """Return an item's valid geometry with each part in one piece, or None where it has none that can be read."""
     geometry = item.get("geometry")
@@ -28,7 +32,7 @@ def footprint_of(item: Mapping[str, Any]) -> BaseGeometry | None:
     try:
         shape = shapely.make_valid(shapely.force_2d(shapely.geometry.shape(geometry)))
         west, south, east, north = shape.bounds
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError, shapely.errors.ShapelyError):
+    except (shapely.errors.ShapelyError, *_MALFORMED):
         return None
     if shape.is_empty or not all(map(math.isfinite, shape.bounds)):
         return None

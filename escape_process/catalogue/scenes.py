@@ -78,6 +78,8 @@ def scene_from_item(item: Mapping[str, Any], href: str, request: RetrievalReques
         return _read_scene(scene_id, item, href, request)
     except _RefusedError as refused:
         return Refusal(scene_id, str(refused))
+    except RecursionError:
+        return Refusal(scene_id, "Its metadata is nested too deeply to be read.")
 
 
 def _read_scene(scene_id: str, item: Mapping[str, Any], href: str, request: RetrievalRequest) -> Scene:

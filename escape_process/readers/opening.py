@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
 from escape_process.readers.decode import decode_power, infer_encoding, measure_looks
 from escape_process.readers.rasters import Raster, open_layer
-from escape_process.records import Band, Grid, OpenedScene, Scene
+from escape_process.records import Angle, Band, Grid, Mask, OpenedScene, Scene
 from escape_process.settings import Settings
 
 PROBE_EDGE = 512
@@ -28,7 +30,7 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
     ------
     SceneError
         naming the item, the asset and the value, where a raster has no CRS, a rotated grid, or another shape or grid
-        than its siblings.
+        than its siblings, lacks the band named, or holds complex numbers.
     UpstreamError
         where a raster is missing or its host does not answer.
     """
@@ -42,11 +44,7 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
             if grid is None:
                 grid, reference = found, band.key
             _check_agreement(found, grid, scene, band.key, reference)
-            if not 1 <= band.index <= raster.count:
-                raise SceneError(
-                    f"Asset {band.key} of {scene.id} has {raster.count} bands, so band {band.index} cannot be read."
-                )
-            values = raster.read(band.index, window=_central(raster))
+            values = _probe(raster, scene, band, _central(raster))
             resolved = band if band.encoding else replace(band, encoding=infer_encoding(values))
             bands[polarization] = resolved
             if scene.looks is None and polarization in ("HH", "VV"):
@@ -58,6 +56,7 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
         if extra is not None and extra.href is not None:
             with open_layer(extra, settings) as raster:
                 _check_agreement(_grid_of(raster, scene, extra.key), grid, scene, extra.key, reference)
+                _probe(raster, scene, extra, RasterWindow(0, 0, 1, 1))
     warnings = list(scene.warnings)
     assumed = [band.key for polarization, band in bands.items() if scene.bands[polarization].encoding is None]
     if assumed:
@@ -114,6 +113,21 @@ def _check_agreement(found: Grid, grid: Grid, scene: Scene, key: str, reference:
             f" {found.transform.f:.10g}) than {reference} ({grid.crs}, origin {grid.transform.c:.10g},"
             f" {grid.transform.f:.10g}); all rasters of a scene must share one grid."
         )
+
+
+def _probe(raster: Raster, scene: Scene, place: Band | Angle | Mask, window: RasterWindow) -> NDArray[Any]:
+    """Read a window of a band that is there and holds real numbers, or refuse the scene."""
+    if not 1 <= place.index <= raster.count:
+        raise SceneError(
+            f"Asset {place.key} of {scene.id} has {raster.count} bands, so band {place.index} cannot be read."
+        )
+    values = raster.read(place.index, window=window)
+    if np.iscomplexobj(values):
+        raise SceneError(
+            f"Asset {place.key} of {scene.id} holds complex numbers ({values.dtype}): give detected rasters (power or"
+            " amplitude)."
+        )
+    return values
 
 
 def _central(raster: Raster) -> RasterWindow:

@@ -545,3 +545,10 @@ def test_damaged_items_are_scenes_or_refusals(item: Make, data: st.DataObject) -
 @settings(max_examples=200, deadline=None)
 def test_junk_is_refused(item: dict[str, Any]) -> None:
     assert isinstance(scene_from_item(item, HREF, BARE), Refusal)
+
+
+def test_an_item_nested_beyond_any_stack_is_refused(item: Make) -> None:
+    nested: dict[str, object] = {}
+    for _ in range(5000):
+        nested = {"deeper": nested}
+    assert "nested too deeply" in refuse(item(**{"escape:note": nested}))

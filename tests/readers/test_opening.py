@@ -1,5 +1,6 @@
 """A scene's rasters agree, or the sentence names the one that does not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,4 +91,19 @@ def test_a_truncated_raster_is_named(make_scene: MakeScene) -> None:
     path = Path(scene.bands["VV"].href)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(SceneError, match=r"VV\.tif"):
+        open_scene(scene, SETTINGS)
+
+
+def test_complex_rasters_are_refused_and_not_halved(make_scene: MakeScene) -> None:
+    rasters = {name: values.astype(np.complex64) for name, values in quad((40, 60)).items()}
+    with pytest.raises(SceneError, match=r"Asset HH of scene holds complex numbers \(complex64\)"):
+        open_scene(make_scene(rasters, band={"encoding": None}), SETTINGS)
+    with pytest.raises(SceneError, match="Asset LIN of scene holds complex numbers"):
+        open_scene(make_scene(quad((40, 60)), angle=np.full((40, 60), 30 + 1j, np.complex64)), SETTINGS)
+
+
+def test_an_angle_in_a_band_that_is_not_there_is_refused(make_scene: MakeScene) -> None:
+    scene = make_scene(quad((40, 60)), angle=np.full((40, 60), 30, np.float32))
+    scene = replace(scene, angle=replace(scene.angle, index=2))
+    with pytest.raises(SceneError, match="Asset LIN of scene has 1 bands, so band 2 cannot be read"):
         open_scene(scene, SETTINGS)
