@@ -155,6 +155,42 @@ def worker(config: Path) -> None:
     work(config)
 
 
+@main.command()
+@CONFIG
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Data folder of the results.")
+@JSON
+def publish(config: Path, data_dir: Path | None, as_json: bool) -> None:
+    """Publish finished results that the STAC API of the settings could not take before; repeat it at will.
+
+    Exits with 1 while a result still waits.
+
+    \b
+    Examples:
+      escape-process publish
+      escape-process publish --json
+    """
+    from escape_process.process import load_config
+    from escape_process.publishing import publish_waiting
+
+    _, settings = load_config(config)
+    if data_dir is not None:
+        settings = settings.model_copy(update={"data_dir": data_dir.resolve()})
+    deliveries = publish_waiting(settings)
+    done = [one.id for one in deliveries if one.reason is None]
+    waiting = [{"id": one.id, "reason": one.reason} for one in deliveries if one.reason is not None]
+    if as_json:
+        click.echo(json.dumps({"published": done, "waiting": waiting}, indent=2))
+    else:
+        for name in done:
+            click.echo(f"published  {name}")
+        for one in waiting:
+            click.echo(f"waits      {one['id']}: {one['reason']}")
+        if not deliveries:
+            click.echo("Nothing waits to be published.")
+    if waiting:
+        sys.exit(1)
+
+
 def _json_value(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
     """Read an option that takes JSON, or @FILE."""
     if value is None:
@@ -177,7 +213,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 
 @main.command()
 @CONFIG
-@click.option("--catalog", help="A configured name, an http(s) URL, or the path of a static catalogue.")
+@click.option("--catalog", help="A configured name, an http(s) or s3 URL, or the path of a static catalogue.")
 @click.option("--bbox", callback=_numbers, help="west,south,east,north in degrees; west > east crosses 180 degrees.")
 @click.option("--geometry", callback=_json_value, help="GeoJSON polygon, or @FILE.")
 @click.option("--ids", multiple=True, help="Item id of a scene to use; repeatable.")
@@ -214,18 +250,18 @@ def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, tabl
       escape-process run --bbox -5.48,41.23,-5.40,41.29 --zones @fields.geojson --table fields.csv
     """
     from escape_process import pipeline
+    from escape_process.objects import is_object
     from escape_process.process import load_config
     from escape_process.zones import write_table
 
     _, settings = load_config(config)
     if out is not None:
         settings = settings.model_copy(update={"data_dir": out.resolve()})
-    if catalog is not None and "://" in catalog:
+    if catalog is not None and "://" in catalog and not is_object(catalog):
         settings = settings.allowing(catalog)  # whoever types the command is the operator
     elif catalog is not None and catalog not in settings.catalogs:
-        settings = settings.model_copy(
-            update={"catalogs": {**settings.catalogs, catalog: str(Path(catalog).resolve())}}
-        )
+        place = catalog if is_object(catalog) else str(Path(catalog).resolve())
+        settings = settings.model_copy(update={"catalogs": {**settings.catalogs, catalog: place}})
     asked = {name: list(value) if isinstance(value, tuple) else value for name, value in inputs.items()}
     request = RetrievalRequest.from_inputs(
         {name: value for name, value in {**asked, "catalog": catalog}.items() if value not in (None, [])}
@@ -252,6 +288,8 @@ def _print_outcome(outcome: "Outcome") -> None:
         click.echo(f"refused  {refused['id']}: {refused['reason']}")
     for note in outcome.report["notes"]:
         click.echo(f"note     {note}")
+    for warning in outcome.report.get("warnings", []):
+        click.echo(f"warning  {warning}")
     for item in outcome.items["features"]:
         click.echo(f"result   {item['id']}")
         links = {link["rel"]: link["href"] for link in item["links"]}

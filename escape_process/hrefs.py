@@ -14,12 +14,12 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError, WarpOperationError
 
-from escape_process import remote
+from escape_process import objects, remote
 from escape_process.errors import EscapeError, SceneError, UpstreamError
 from escape_process.remote import FileSource, Source, StatusError
 from escape_process.settings import Settings
@@ -27,14 +27,17 @@ from escape_process.settings import Settings
 __all__ = [
     "GDAL_CACHE_BYTES",
     "StatusError",
+    "about",
     "fetch",
     "file_name",
     "is_remote",
+    "list_hrefs",
     "open_href",
     "open_raster",
     "parse_json",
     "read_bytes",
     "read_json",
+    "send",
 ]
 
 LONGEST_DOCUMENT = 64 * 1024 * 1024
@@ -47,8 +50,8 @@ _serial = itertools.count(1)
 
 
 def is_remote(href: str) -> bool:
-    """Tell whether an href is an http(s) address."""
-    return href.lower().startswith(("http://", "https://"))
+    """Tell whether an href is an http(s) address, or one of object storage."""
+    return href.lower().startswith(("http://", "https://", "s3://"))
 
 
 def file_name(href: str) -> str:
@@ -68,9 +71,36 @@ def open_href(href: str, settings: Settings) -> BinaryIO:
     UpstreamError
         where the file is missing or its host does not give it; later reads of the file may raise it too.
     SceneError
-        where the href is neither a path nor an http(s) address.
+        where the href is neither a path nor an http(s) address, nor in a bucket that the operator configured.
     """
     return io.BufferedReader(_View(_open_source(href, settings)))
+
+
+def about(href: str, settings: Settings) -> tuple[int, str | None]:
+    """Return the size of a file in bytes, and what its host says of its version: an ETag or a time.
+
+    Raises
+    ------
+    UpstreamError, SceneError
+        as `open_href`.
+    """
+    with contextlib.closing(_open_source(href, settings)) as source:
+        return source.size, getattr(source, "version", None)
+
+
+def list_hrefs(prefix: str, settings: Settings) -> list[str]:
+    """Return the addresses of all objects under an s3 address, sorted, as if it were a folder.
+
+    Raises
+    ------
+    SceneError
+        where it is no s3 address, or the operator configured no bucket that it lies in.
+    UpstreamError
+        where the storage does not answer, or has more there than is read.
+    """
+    if not objects.is_object(prefix):
+        raise SceneError(f"The files at {_place(prefix)} cannot be listed: only those of object storage can.")
+    return objects.list_hrefs(prefix, settings)
 
 
 def read_bytes(href: str, settings: Settings, limit: int = LONGEST_DOCUMENT) -> bytes:
@@ -81,9 +111,9 @@ def read_bytes(href: str, settings: Settings, limit: int = LONGEST_DOCUMENT) -> 
     UpstreamError
         as `open_href`, and where the file is longer than `limit` bytes.
     """
-    if is_remote(href):
+    if is_remote(href) and not objects.is_object(href):
         return fetch(href, settings, limit=limit)
-    with contextlib.closing(_open_local(href)) as source:
+    with contextlib.closing(_open_source(href, settings)) as source:
         if source.size > limit:
             raise _too_long(href, limit)
         return source.read_at(0, source.size)
@@ -146,6 +176,41 @@ def fetch(
     )
     if body is None:
         raise _too_long(href, limit)
+    return body
+
+
+def send(
+    href: str,
+    settings: Settings,
+    *,
+    method: Literal["GET", "POST", "PUT"],
+    headers: Mapping[str, str],
+    document: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Send a request to a host that the operator trusts with secrets; return the body of its answer.
+
+    No redirect is followed. Only for requests that may be repeated.
+
+    Raises
+    ------
+    UpstreamError
+        as `fetch`; a `StatusError` knows the start of the answer.
+    """
+    content: dict[str, Any] = {}
+    if document is not None:
+        content["content"] = json.dumps(document, allow_nan=False).encode()
+        headers = {**headers, "Content-Type": "application/json"}
+    body = remote.exchange(
+        href,
+        settings,
+        lambda response: remote.read_body(response, LONGEST_DOCUMENT),
+        method=method,
+        headers=headers,
+        follow=False,
+        **content,
+    )
+    if body is None:
+        raise _too_long(href, LONGEST_DOCUMENT)
     return body
 
 
@@ -270,6 +335,8 @@ class _View(io.RawIOBase):
 
 
 def _open_source(href: str, settings: Settings) -> Source:
+    if objects.is_object(href):
+        return objects.open_source(href, settings)
     return remote.open_source(href, settings) if is_remote(href) else _open_local(href)
 
 

@@ -5,15 +5,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from escape_process.catalogue.items import result_item
-from escape_process.catalogue.publish import ensure_catalogue, find_published, public_item, publish
+from escape_process.catalogue.publish import ensure_catalogue
 from escape_process.catalogue.search import find_scenes, no_scenes_error
 from escape_process.engine import blocks_folder, blocks_of, check_writable, map_blocks
 from escape_process.errors import SceneError
 from escape_process.product import write_product
+from escape_process.provenance import Provenance
+from escape_process.publishing import Kept, check_targets, find_result, keep_result, read_report, results_folder
 from escape_process.readers import build_stacks, draw_samples, open_stack
 from escape_process.records import Stack
 from escape_process.report import tell_grid, tell_product, tell_reused, tell_scenes, title_of
@@ -44,6 +47,8 @@ class Outcome:
     items: dict[str, Any]
     """STAC ItemCollection (a GeoJSON FeatureCollection)."""
     report: dict[str, Any]
+    provenance: dict[str, Any]
+    """PROV-JSON of all results; no output, but kept with the job."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """For the operator: pixels retrieved, the seconds that took, the most bytes of a GPU's memory where one was used.
 
@@ -71,8 +76,9 @@ def run(
         with the sentence for the user; `cancelled` answering true raises `CancelledError` between blocks.
     """
     started = time.monotonic()
+    check_targets(request, settings)
     ensure_catalogue(settings)
-    check_writable(settings.work_dir, settings.results_dir if request.publish else settings.unpublished_dir)
+    check_writable(settings.work_dir, results_folder(request, settings))
     progress(0.0, "Searching the catalogue")
     found = find_scenes(request, settings)
     progress(0.02, f"Opening {len(found.scenes)} scenes")
@@ -82,29 +88,31 @@ def run(
         raise no_scenes_error(request, found)
     check_size(stacks, settings)
     opening = tell_scenes(found, stacks)
-    report = {**opening, "stacks": []}
+    report = {**opening, "stacks": [], "warnings": []}
     if request.dry_run:
         progress(1.0, f"{_count(scenes, 'scene')} would be used")
-        return Outcome(_item_collection([]), report)
+        return Outcome(_item_collection([]), report, Provenance(request, settings, job).document())
 
+    provenance = Provenance(request, settings, job)
     items: list[dict[str, Any]] = []
     failures: list[SceneError] = []
     for number, stack in enumerate(stacks):
         share = _part(progress, 0.05 + 0.95 * number / len(stacks), 0.95 / len(stacks))
         try:
-            answered, told = _answer(stack, _Context(request, settings, opening, share, cancelled, job))
+            kept, told = _answer(stack, _Context(request, settings, opening, provenance, share, cancelled, job))
         except SceneError as error:
             failures.append(error)
             names = [scene.id for one in stack.passes for scene in one.scenes]
             report["refused"] = [*report["refused"], *({"id": name, "reason": str(error)} for name in names)]
             continue
-        items += answered
+        items += [dict(one.item) for one in kept]
+        report["warnings"] += [one.warning for one in kept if one.warning is not None]
         report["stacks"].append(told)
     if not items:
         raise failures[0]
     report["seconds"] = round(time.monotonic() - started, 2)
     progress(1.0, f"{_count(items, 'result')} ready")
-    return Outcome(_item_collection(items), report, _measured(report["stacks"]))
+    return Outcome(_item_collection(items), report, provenance.document(), _measured(report["stacks"]))
 
 
 @dataclass(frozen=True)
@@ -115,32 +123,33 @@ class _Context:
     settings: Settings
     opening: Mapping[str, Any]
     """What the report says of the scenes."""
+    provenance: Provenance
     progress: Progress
     cancelled: Callable[[], bool]
     job: str | None
 
 
-def _answer(stack: Stack, context: _Context) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _answer(stack: Stack, context: _Context) -> tuple[list[Kept], dict[str, Any]]:
     """Answer for one stack: from the catalogue where the same request was answered before, else anew."""
     request, settings = context.request, context.settings
     ids = [result_id(one, stack, request) for one in stack.passes]
     if request.reuse and request.publish:
-        known = [find_published(name, settings) for name in ids]
-        items = [public_item(item, settings) for item in known if item is not None]
-        if len(items) == len(ids):
+        known = [one for one in (find_result(name, settings) for name in ids) if one is not None]
+        if len(known) == len(ids):
             context.progress(1.0, "Answered from the catalogue")
-            return items, tell_reused(items, settings.results_dir)
+            for name in ids:
+                context.provenance.add_reused(name)
+            return known, tell_reused([one.item for one in known], read_report(known[0], settings))
 
     with blocks_folder(settings.blocks_dir / ids[0], context.job) as folder:
         return _compute(stack, ids, folder, context)
 
 
-def _compute(
-    stack: Stack, ids: Sequence[str], folder: Path, context: _Context
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _compute(stack: Stack, ids: Sequence[str], folder: Path, context: _Context) -> tuple[list[Kept], dict[str, Any]]:
     """Calibrate on the stack, map its blocks, write and publish one item a date."""
     request, settings, progress, cancelled = context.request, context.settings, context.progress, context.cancelled
     clock = _Clock()
+    context.provenance.read(stack)
     with open_stack(stack, settings) as reader:
         progress(0.0, "Calibrating the ensemble")
         ensemble = calibrated(
@@ -170,27 +179,29 @@ def _compute(
         names = ", ".join(one.scenes[0].id for one in stack.passes)
         raise SceneError(f"No pixel of {names} is valid in the area asked: all are masked or missing there.")
     told = {"calibration": ensemble.report, "grid": tell_grid(stack), **table}
-    items, results = [], []
+    kept, results = [], []
     for position, date in enumerate(dates):
         one, name = stack.passes[date], ids[date]
         progress(0.85 + 0.15 * position / len(dates), f"Writing {name}")
         contents = {"id": name, "request": request.content(), **context.opening, **told}
         product = write_product(
-            settings.results_dir if request.publish else settings.unpublished_dir,
+            results_folder(request, settings),
             name,
             stack.grid.crop(stack.window),
             relative_to(stack.window, tiles),
             date_index=date,
             report=contents,
             title=title_of(one),
+            provenance=partial(context.provenance.of_result, name, one, stack, contents),
         )
         item = result_item(product, one, request, settings, report=contents, created=dt.datetime.now(dt.UTC))
-        if request.publish:
-            item = publish(item, settings)
-        items.append(public_item(item, settings, published=request.publish))
+        context.provenance.add_result(name, one, stack, contents, product.assets)
+        kept.append(keep_result(item, settings, published=request.publish, cancelled=cancelled))
+        if kept[-1].warning is not None:
+            progress(0.85 + 0.15 * (position + 1) / len(dates), kept[-1].warning)
         results.append(tell_product(product, one))
     clock.lap("writing")
-    return items, {"results": results, "reused": False, **told, "seconds": clock.laps, "pixels": retrieve.pixels}
+    return kept, {"results": results, "reused": False, **told, "seconds": clock.laps, "pixels": retrieve.pixels}
 
 
 def _measured(stacks: Sequence[Mapping[str, Any]]) -> dict[str, float]:

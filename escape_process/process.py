@@ -103,6 +103,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
         self.cancelled = lambda: False
         self.owner = None
         self.measured = {}
+        self.provenance: dict[str, Any] | None = None
 
     def check(self, inputs: Any) -> RetrievalRequest:
         """Check the inputs of an execute request before a job is made of them.
@@ -128,6 +129,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
         """
         outcome = self._run(self.check(data))
         self.measured = outcome.measured
+        self.provenance = outcome.provenance
         values = {"items": outcome.items, "report": outcome.report}
         wanted = set(outputs or values)
         return "application/json", {name: value for name, value in values.items() if name in wanted}

@@ -38,6 +38,8 @@ SLOWEST = 1024
 """Bytes a second that a host must send after the first `http_timeout` seconds of a body."""
 
 MOST_REDIRECTS = 5
+LONGEST_COMPLAINT = 4096
+"""Bytes of a failure's body that the log may get."""
 
 LONGEST_WAIT = 30.0
 """Most seconds that a host is waited for before the next attempt."""
@@ -53,6 +55,9 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 
 class StatusError(UpstreamError):
     """A host answered with an HTTP status that is no success."""
+
+    answer: str = ""
+    """Start of the body of an answer to what was sent: for the log, since what a host writes is not ours to tell."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -93,17 +98,20 @@ class FileSource:
         self._file.close()
 
 
-class RemoteSource:
-    """A remote file read by ranges, with the blocks used last kept."""
+class BlockSource:
+    """A file elsewhere read by ranges, with the blocks used last kept."""
 
-    def __init__(self, href: str, settings: Settings, first: httpx.Response, start: bytes) -> None:
-        self.size = cast(int, _total_size(first))
-        self._href = href
-        self._settings = settings
-        self._version = _version(first)
+    def __init__(self, size: int, version: str | None = None, start: bytes = b"") -> None:
+        self.size = size
+        self.version = version
+        """What changes with the bytes; None where the host does not tell."""
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._store(0, start)
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to before `stop`, all of them."""
+        raise NotImplementedError
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset` on."""
@@ -137,16 +145,7 @@ class RemoteSource:
         return end
 
     def _fetch(self, first: int, last: int) -> bytes:
-        start, stop = first * BLOCK_SIZE, min((last + 1) * BLOCK_SIZE, self.size)
-
-        def read(response: httpx.Response) -> bytes:
-            if response.status_code != httpx.codes.PARTIAL_CONTENT:
-                raise UpstreamError(f"{describe(self._href)} stopped answering requests for parts of it; try again.")
-            if _total_size(response) != self.size or _version(response) != self._version:
-                raise UpstreamError(f"{describe(self._href)} changed while it was read; try again.")
-            return _range_body(self._href, response, stop - start)
-
-        content = exchange(self._href, self._settings, read, headers=_range_header(start, stop))
+        content = self.read_range(first * BLOCK_SIZE, min((last + 1) * BLOCK_SIZE, self.size))
         self._store(first, content)
         return content
 
@@ -155,6 +154,33 @@ class RemoteSource:
             self._blocks[first + place // BLOCK_SIZE] = content[place : place + BLOCK_SIZE]
         while len(self._blocks) > CACHED_BLOCKS:
             self._blocks.popitem(last=False)
+
+
+class RemoteSource(BlockSource):
+    """A file behind an http(s) address."""
+
+    def __init__(self, href: str, settings: Settings, first: httpx.Response, start: bytes) -> None:
+        super().__init__(cast(int, _total_size(first)), _version(first), start)
+        self._href = href
+        self._settings = settings
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to before `stop`.
+
+        Raises
+        ------
+        UpstreamError
+            where the host does not give them, or those of another version.
+        """
+
+        def read(response: httpx.Response) -> bytes:
+            if response.status_code != httpx.codes.PARTIAL_CONTENT:
+                raise UpstreamError(f"{describe(self._href)} stopped answering requests for parts of it; try again.")
+            if _total_size(response) != self.size or _version(response) != self.version:
+                raise UpstreamError(f"{describe(self._href)} changed while it was read; try again.")
+            return _range_body(self._href, response, stop - start)
+
+        return exchange(self._href, self._settings, read, headers=_range_header(start, stop))
 
 
 def open_source(href: str, settings: Settings) -> Source:
@@ -192,9 +218,12 @@ def exchange(
     *,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
+    follow: bool = True,
     **content: Any,
 ) -> _T:
     """Send a request until it succeeds, at most `settings.http_attempts` times, and `read` its answer.
+
+    Without `follow` a redirect is a failure: what is written, and the secrets with it, go nowhere else.
 
     Raises
     ------
@@ -205,11 +234,14 @@ def exchange(
 
     def attempt() -> _T:
         ranged = headers is not None and "Range" in headers
-        with _answer(method, href, settings, headers=headers, **content) as response:
+        with _answer(method, href, settings, follow, headers=headers, **content) as response:
             empty = ranged and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
             if response.is_success or empty:
                 return read(response)
-            raise _status_failure(href, response, settings)
+            failure = _status_failure(href, response, settings)
+            if not follow and isinstance(failure, StatusError):
+                failure.answer = (read_body(response, LONGEST_COMPLAINT) or b"").decode("utf-8", "replace")
+            raise failure
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(settings.http_attempts),
@@ -221,7 +253,7 @@ def exchange(
 
 
 @contextlib.contextmanager
-def _answer(method: str, href: str, settings: Settings, **content: Any) -> Iterator[httpx.Response]:
+def _answer(method: str, href: str, settings: Settings, follow: bool, **content: Any) -> Iterator[httpx.Response]:
     """Send one request, follow its redirects with each address checked, and give the answer at their end."""
     client = _client(settings)
     request = client.build_request(method, href, timeout=settings.http_timeout, **content)
@@ -235,7 +267,7 @@ def _answer(method: str, href: str, settings: Settings, **content: Any) -> Itera
                 raise
             raise RefusedAddressError(f"{describe(href)} redirects to where nothing is read: {error}") from error
         with contextlib.closing(response):
-            if response.next_request is None:
+            if response.next_request is None or not follow:
                 yield response
                 return
             credentials.withdraw(response.next_request, request, settings)

@@ -1,8 +1,6 @@
 """What the report output tells: JSON-ready summaries of the records of one request."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from escape_process import __version__
@@ -55,9 +53,8 @@ def tell_product(product: Product, one: Pass) -> dict[str, Any]:
     }
 
 
-def tell_reused(items: Sequence[Mapping[str, Any]], results_dir: Path) -> dict[str, Any]:
+def tell_reused(items: Sequence[Mapping[str, Any]], stored: Mapping[str, Any]) -> dict[str, Any]:
     """Tell of results that were there already, from the report that lies with the first."""
-    stored = json.loads((results_dir / items[0]["id"] / "report.json").read_text(encoding="utf-8"))
     results = [{"id": item["id"], "datetime": item["properties"]["datetime"]} for item in items]
     kept = {name: stored[name] for name in ("calibration", "grid", "zones") if name in stored}
     return {"results": results, "reused": True, **kept}

@@ -20,10 +20,14 @@ from pydantic import (
 )
 
 from escape_process.errors import InvalidInputError
+from escape_process.targets import Bucket, ObjectStorage, StacApi
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 SHORTEST_TOKEN = 16
 """Characters of a bearer token, so that an empty or guessable one does not pass for protection."""
+
+_WITH_SECRETS = ("auth", "hosts", "stac_api", "object_storage", "buckets", "settings")
+"""Settings whose value no message repeats. A fault of all settings together comes with all of them."""
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Signatures by key pair only: a shared secret would let whoever checks tokens make them, too."""
@@ -147,6 +151,14 @@ class Settings(BaseModel):
     """Hosts, as host or host:port, that may be read although they are not public. Hosts of `catalogs` are, too."""
     hosts: dict[Annotated[str, AfterValidator(_check_host)], HostAccess] = {}
     """Credentials for remote hosts, by host or host:port. Without a port they are sent by https alone."""
+    publish_to: Annotated[tuple[Literal["catalog", "stac_api"], ...], Field(min_length=1)] = ("catalog",)
+    """Where results are listed: in the catalogue that this server serves, in a STAC API, or in both."""
+    stac_api: StacApi | None = None
+    """The STAC API of `publish_to`."""
+    object_storage: ObjectStorage | None = None
+    """Where the files of results are kept; None: under `data_dir`."""
+    buckets: tuple[Bucket, ...] = ()
+    """Buckets that s3 hrefs may lead to, besides that of `object_storage`."""
     auth: Auth | None = None
     """Who may execute processes and see jobs; None: everybody."""
     max_body: Annotated[int, Field(ge=1)] = 1024 * 1024
@@ -170,6 +182,12 @@ class Settings(BaseModel):
             raise ValueError(f"default_catalog {self.default_catalog!r} is not among catalogs {sorted(self.catalogs)}")
         return self
 
+    @model_validator(mode="after")
+    def _targets_are_known(self) -> Self:
+        if "stac_api" in self.publish_to and self.stac_api is None:
+            raise ValueError("publish_to names stac_api: give its url under stac_api")
+        return self
+
     @classmethod
     def load(cls, values: dict[str, Any], folder: Path) -> Self:
         """Check settings read from a file in `folder` and make their paths absolute.
@@ -184,7 +202,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "settings"
-            value = "" if where.startswith(("auth", "hosts")) else f" = {first['input']!r}"  # may be a secret
+            value = "" if where.startswith(_WITH_SECRETS) else f" = {first['input']!r}"
             raise InvalidInputError(f"Setting {where}{value}: {first['msg']}.") from None
         folder = folder.resolve()
         return settings.model_copy(
@@ -245,6 +263,16 @@ class Settings(BaseModel):
         if self._owner is None:
             return folder
         return folder / f"owner-{hashlib.sha256(self._owner.encode()).hexdigest()[:32]}"
+
+    @property
+    def staging_dir(self) -> Path:
+        """Results on their way to object storage."""
+        return self.data_dir / "staging"
+
+    @property
+    def outbox_dir(self) -> Path:
+        """Results that a STAC API has yet to take."""
+        return self.data_dir / "outbox"
 
     @property
     def work_dir(self) -> Path:

@@ -1,10 +1,12 @@
 """Stages of a request that join readers, retrieval and product, which do not know each other."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from escape_process.engine import storage_faults_told
 from escape_process.errors import InvalidInputError, SceneError, UpstreamError
 from escape_process.hrefs import is_remote
 from escape_process.layers import FLAG, LAYERS
+from escape_process.objects import read_object, write_object
 from escape_process.readers import Samples, StackReader, open_scene, places_of, times_of
 from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Stack, Window
 from escape_process.request import RetrievalRequest
@@ -151,7 +154,37 @@ def calibrated(
     draw
         Draws the calibration sample; called only where no ensemble is kept.
     """
-    path = settings.work_dir / "ensembles" / f"{ensemble_key(stack, request)}.npz"
+    with _kept_file("ensembles", f"{ensemble_key(stack, request)}.npz", settings) as path:
+        return _calibrated_at(path, stack, request, settings, draw, progress)
+
+
+@contextlib.contextmanager
+def _kept_file(kind: str, name: str, settings: Settings) -> Iterator[Path]:
+    """Give the place of a file that outlives requests; where results go to object storage, so does it."""
+    storage = settings.object_storage
+    if storage is None:
+        yield settings.work_dir / kind / name
+        return
+    href = f"{storage.place}/work/{kind}/{name}"
+    kept = read_object(href, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        if kept is not None:
+            path.write_bytes(kept)
+        yield path
+        content = path.read_bytes()
+        if content != kept:
+            write_object(href, content, settings, "application/octet-stream")
+
+
+def _calibrated_at(  # noqa: PLR0917  # as `calibrated`
+    path: Path,
+    stack: Stack,
+    request: RetrievalRequest,
+    settings: Settings,
+    draw: Callable[[], Samples],
+    progress: Callable[[float, str], None],
+) -> "Ensemble":
     if path.exists():
         try:
             kept = escape_process.load_ensemble(path)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from s3_server import s3, s3_server
 from stac_servers import pgstac, postgresql
 
-__all__ = ["pgstac", "postgresql", "shared_data"]
+__all__ = ["pgstac", "postgresql", "s3", "s3_server", "shared_data"]
 
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")

@@ -18,7 +18,7 @@ from escape_process.layers import FLAG, LAYER, LAYERS
 def check_result(client: httpx.Client, item: Mapping[str, Any], folder: Path) -> dict[str, np.ndarray]:
     """Check one item and its files, fetched by href; return the layers."""
     json.dumps(item, allow_nan=False)
-    assert set(item["assets"]) == {layer.name for layer in LAYERS} | {"thumbnail", "report"}
+    assert set(item["assets"]) == {layer.name for layer in LAYERS} | {"thumbnail", "report", "provenance"}
     assert [link for link in item["links"] if link["rel"] == "derived_from"]
     layers = {}
     for key, asset in item["assets"].items():

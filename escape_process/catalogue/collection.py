@@ -48,6 +48,13 @@ REPORT = {
     "roles": ["metadata"],
 }
 
+PROVENANCE = {
+    "type": "application/json",
+    "title": "Provenance",
+    "description": "Inputs with their checksums, parameters, software, model and times, as PROV-JSON.",
+    "roles": ["metadata"],
+}
+
 
 def results_collection(settings: Settings) -> dict[str, Any]:
     """Describe the collection that results are published in, as long as it is empty."""
@@ -90,6 +97,7 @@ def results_collection(settings: Settings) -> dict[str, Any]:
             **{layer.name: layer_asset(layer) for layer in LAYERS},
             "thumbnail": dict(THUMBNAIL),
             "report": dict(REPORT),
+            "provenance": dict(PROVENANCE),
         },
         "renders": renders(),
         "links": [

@@ -177,10 +177,17 @@ def resolve(href: str, base: str) -> str:
         return href
     if is_remote(base):
         try:
-            return urljoin(base, href)
+            return _beside_object(href, base) if base.startswith("s3://") else urljoin(base, href)
         except ValueError:
             return href
     return posixpath.normpath(posixpath.join(posixpath.dirname(base), href))
+
+
+def _beside_object(href: str, base: str) -> str:
+    """Make an href absolute against an s3 address: its path is a key, which urljoin knows nothing of."""
+    bucket, _, key = base.removeprefix("s3://").partition("/")
+    inside = posixpath.normpath(posixpath.join("/", posixpath.dirname(key), href))
+    return f"s3://{bucket}/{inside.lstrip('/')}"
 
 
 def polarizations_in(text: str) -> list[str]:

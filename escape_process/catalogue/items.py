@@ -13,6 +13,7 @@ from escape_process.catalogue.collection import (
     EXTENSIONS,
     LICENSE_FILE,
     PROCESS_ID,
+    PROVENANCE,
     REPORT,
     STAC_VERSION,
     THUMBNAIL,
@@ -116,6 +117,8 @@ def result_item(
     assets = {layer.name: _raster_asset(layer, product.assets[layer.name], product.grid) for layer in LAYERS}
     assets["thumbnail"] = _file_asset(THUMBNAIL, product.assets["thumbnail"])
     assets["report"] = _file_asset(REPORT, product.assets["report"])
+    if "provenance" in product.assets:
+        assets["provenance"] = _file_asset(PROVENANCE, product.assets["provenance"])
     return {
         "type": "Feature",
         "stac_version": STAC_VERSION,

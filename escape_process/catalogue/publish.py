@@ -22,6 +22,8 @@ from escape_process.catalogue.collection import LICENSE_FILE, LICENSE_TEXT, STAC
 from escape_process.catalogue.extent import with_item
 from escape_process.engine import storage_faults_told
 from escape_process.errors import StorageError
+from escape_process.hrefs import file_name
+from escape_process.objects import sizes_of_results
 from escape_process.settings import Settings
 
 _LOCK_SECONDS = 120.0
@@ -62,7 +64,7 @@ def publish(item: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     id = item["id"]
     if not _ID.fullmatch(id):
         raise ValueError(f"item id {id!r} cannot be the name of a folder")
-    missing = _first_missing_file(item, settings)
+    missing = missing_file(item, settings)
     if missing is not None:
         raise StorageError(f"The result {id} cannot be published: its file {missing} is missing or incomplete.")
     stored = _with_links(item, lambda href: _href_in_tree(href, settings.results_dir / id, settings))
@@ -86,7 +88,34 @@ def find_published(id: str, settings: Settings) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     listed = any(link.get("rel") == "item" and link.get("href") == _item_href(id) for link in collection["links"])
-    return item if listed and _first_missing_file(item, settings) is None else None
+    return item if listed and missing_file(item, settings) is None else None
+
+
+def missing_file(item: Mapping[str, Any], settings: Settings) -> str | None:
+    """Return the name of a file of a published result that is missing or incomplete; None where all are whole.
+
+    Raises
+    ------
+    UpstreamError
+        where object storage does not say.
+    """
+    sizes: Mapping[str, int] = _sizes_on_disk(settings.results_dir / item["id"])
+    if settings.object_storage is not None:
+        folder = f"{settings.object_storage.place}/{settings.results_collection}/{item['id']}"
+        sizes = {**sizes_of_results(folder, settings), **sizes}
+    for asset in item["assets"].values():
+        name = file_name(asset["href"])
+        if name not in sizes or sizes[name] != asset.get("file:size", sizes[name]):
+            return name
+    return None
+
+
+def _sizes_on_disk(folder: Path) -> dict[str, int]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.stat().st_size for entry in entries}
+    except OSError:
+        return {}
 
 
 def public_item(item: Mapping[str, Any], settings: Settings, published: bool = True) -> dict[str, Any]:
@@ -184,19 +213,6 @@ def _with_links(item: Mapping[str, Any], translate: Callable[[str], str]) -> dic
     for link in copied["links"]:
         link["href"] = translate(link["href"])
     return copied
-
-
-def _first_missing_file(item: Mapping[str, Any], settings: Settings) -> str | None:
-    folder = settings.results_dir / item["id"]
-    for asset in item["assets"].values():
-        path = Path(_absolute(asset["href"], folder))
-        try:
-            size = path.stat().st_size
-        except OSError:
-            return path.name
-        if size != asset.get("file:size", size):
-            return path.name
-    return None
 
 
 def _item_href(id: str) -> str:

@@ -75,6 +75,9 @@ def _execute(manager: JobManager, job: Job, watch: "_Watch") -> dict[str, Any]:
     processor.owner = job.owner
     _, values = processor.execute(json.loads(job.inputs), outputs_of(job) or None)
     manager.measures.record(job.process_id, getattr(processor, "measured", {}))
+    provenance = getattr(processor, "provenance", None)
+    if provenance is not None:
+        manager.files.write_provenance(job, provenance)
     return dict(values)
 
 

@@ -2,15 +2,20 @@
 
 import json
 import mimetypes
+import re
 from pathlib import Path
+from typing import cast
 
-from flask import Flask, Response, request, send_file
+from flask import Flask, Response, redirect, request, send_file
 from werkzeug.exceptions import NotFound
 from werkzeug.security import safe_join
 
 from escape_process.jobs.auth import owner
+from escape_process.objects import sign, sizes_of_results
 from escape_process.settings import Settings
 
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+"""Of a result and of a file of it."""
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _MEDIA_TYPES = {".tif": _COG, ".tiff": _COG, ".geojson": "application/geo+json", ".png": "image/png"}
 _ANY_ORIGIN = {
@@ -28,16 +33,20 @@ def install_files(app: Flask, settings: Settings) -> None:
     """
 
     def catalog(path: str) -> Response:
-        return _serve(settings.catalog_dir, path)
+        collection, _, inside = path.partition("/")
+        published = collection == settings.results_collection
+        return (_signed_link(inside, settings, published=True) if published else None) or _serve(
+            settings.catalog_dir, path
+        )
 
     def unpublished(path: str) -> Response:
         if settings.auth is None:
-            return _serve(settings.unpublished_dir, path)
-        mine = settings.of_owner(owner()).unpublished_dir
+            return _signed_link(path, settings, published=False) or _serve(settings.unpublished_dir, path)
+        mine = settings.of_owner(owner())
         folder, _, inside = path.partition("/")
-        if folder != mine.name:
+        if folder != mine.unpublished_dir.name:
             raise NotFound("There is no such file.")
-        return _serve(mine, inside)
+        return _signed_link(inside, mine, published=False) or _serve(mine.unpublished_dir, inside)
 
     def allow_any_origin(response: Response) -> Response:
         if request.endpoint in ("catalog_file", "unpublished_file"):
@@ -47,6 +56,24 @@ def install_files(app: Flask, settings: Settings) -> None:
     app.add_url_rule("/catalog/<path:path>", "catalog_file", catalog)
     app.add_url_rule("/unpublished/<path:path>", "unpublished_file", unpublished)
     app.after_request(allow_any_origin)
+
+
+def _signed_link(path: str, settings: Settings, *, published: bool) -> Response | None:
+    """Lead to a result's file in object storage by a link that ends; None where it is not there."""
+    storage = settings.object_storage
+    folder, _, name = path.partition("/")
+    if storage is None or storage.presign is None or not _NAME.fullmatch(folder) or not _NAME.fullmatch(name):
+        return None
+    place = settings.results_dir if published else settings.unpublished_dir
+    if (place / folder / name).exists():
+        return None
+    home = settings.results_collection if published else "unpublished"
+    href = f"{storage.place}/{home}/{folder}/{name}"
+    if name not in sizes_of_results(f"{storage.place}/{home}/{folder}", settings):
+        return None
+    response = cast(Response, redirect(sign(href, settings, storage.presign), 307))
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _serve(root: Path, path: str) -> Response:

@@ -54,7 +54,7 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
         self.is_async = True
         folder = Path(os.environ.get("PYGEOAPI_CONFIG", "pygeoapi-config.yml")).resolve().parent
         self.limits = Limits.read(manager_def)
-        self.files = JobFiles(folder / manager_def["output_dir"])
+        self.files = JobFiles(folder / manager_def["output_dir"], self.settings)
         self.store = JobStore(manager_def["connection"], folder)
         self.heartbeats = Heartbeats(manager_def["connection"], folder)
         self.measures = Measures(manager_def["connection"], folder)
@@ -158,6 +158,19 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
             return self.files.read_results(job)
         except FileNotFoundError as error:
             raise JobResultNotFoundError(f"The results of job {job.id} are no longer stored.") from error
+
+    def provenance(self, job: Job) -> dict[str, Any]:
+        """Return what the results of a successful job were made of.
+
+        Raises
+        ------
+        JobResultNotFoundError
+            where the file is gone, or the process tells none.
+        """
+        try:
+            return self.files.read_provenance(job)
+        except FileNotFoundError as error:
+            raise JobResultNotFoundError(f"The provenance of job {job.id} is not stored.") from error
 
     def log_of(self, job: Job) -> str:
         """Return what happened to a job, a line an event; empty before it starts."""

@@ -149,6 +149,8 @@ def _jobs(processes: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {media: {"schema": {}} for media in _media_types(processes)}
     value = _get("Jobs", "getResultValue", "One output of a job", values, ["jobId", "outputId"], _RUN)
     log = {"text/plain; charset=utf-8": {"schema": {"type": "string"}}}
+    provenance = {"application/json": {"schema": {"type": "object", "required": ["entity", "activity", "agent"]}}}
+    told = _get("Jobs", "getProvenance", "What a job's results were made of: PROV-JSON", provenance, ["jobId"], _RUN)
     dismissed = {
         "tags": ["Jobs"],
         "operationId": "dismiss",
@@ -166,6 +168,7 @@ def _jobs(processes: Mapping[str, Any]) -> dict[str, Any]:
         },
         "/jobs/{jobId}/results": {"get": results},
         "/jobs/{jobId}/results/{outputId}": {"get": value},
+        "/jobs/{jobId}/prov": {"get": told},
         "/jobs/{jobId}/logs": {"get": _get("Jobs", "getLog", "What happened to a job", log, ["jobId"], (404, 500))},
     }
 
@@ -260,6 +263,7 @@ _ACCEPTED = {
         "status": {"operationId": "getStatus", "parameters": {"jobId": "$response.body#/jobID"}},
         "results": {"operationId": "getResults", "parameters": {"jobId": "$response.body#/jobID"}},
         "log": {"operationId": "getLog", "parameters": {"jobId": "$response.body#/jobID"}},
+        "provenance": {"operationId": "getProvenance", "parameters": {"jobId": "$response.body#/jobID"}},
         "dismiss": {"operationId": "dismiss", "parameters": {"jobId": "$response.body#/jobID"}},
     },
 }

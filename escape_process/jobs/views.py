@@ -60,6 +60,7 @@ class JobViews:
         )
         app.add_url_rule("/jobs/<job_id>/results/<output>", "job_result_value", views.result_value)
         app.add_url_rule("/jobs/<job_id>/logs", "job_log", views.log)
+        app.add_url_rule("/jobs/<job_id>/prov", "job_provenance", views.provenance)
         stock_processes.CONFORMANCE_CLASSES[:] = descriptions.CONFORMANCE_CLASSES
 
     def landing_page(self) -> Any:
@@ -146,6 +147,12 @@ class JobViews:
         """Answer what happened to a job, a line an event."""
         return Response(self._manager.log_of(self._job(job_id)), content_type="text/plain; charset=utf-8")
 
+    def provenance(self, job_id: str) -> Response:
+        """Answer what the results of a job were made of and how, as PROV-JSON."""
+        job = self._job(job_id)
+        self._check_successful(job)
+        return json_response(self._manager.provenance(job))
+
     def _job(self, job_id: str) -> Job:
         """Return a job of this client; another's is as little there as none."""
         job = self._manager.store.get(job_id)
@@ -179,14 +186,19 @@ class JobViews:
             return problem_response(job.http_status or 500, job.code or "NoApplicableCode", job.message)
         return results_response(job, self._outputs(job))
 
-    def _outputs(self, job: Job) -> list[Output]:
-        """Return the outputs of a successful job that were asked for."""
+    @staticmethod
+    def _check_successful(job: Job) -> None:
+        """Tell why a job has no results, if it has none."""
         if job.status in UNFINISHED:
             raise Problem(404, "ResultNotReady", f"Job {job.id} is {job.status}: its results are not ready yet.")
         if job.status == "dismissed":
             raise Problem(410, "JobDismissed", f"Job {job.id} was dismissed: it has no results.")
         if job.status == "failed":
             raise Problem(job.http_status or 500, job.code or "NoApplicableCode", job.message)
+
+    def _outputs(self, job: Job) -> list[Output]:
+        """Return the outputs of a successful job that were asked for."""
+        self._check_successful(job)
         values = self._manager.results(job)
         modes = {name: wish["transmissionMode"] for name, wish in json.loads(job.outputs).items()}
         schemas = self._schemas(job.process_id)

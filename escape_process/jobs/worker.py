@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from pygeoapi.process.base import JobNotFoundError
 from pygeoapi.process.manager.base import get_manager
 
 from escape_process.engine import remove_unwanted_blocks
-from escape_process.errors import StorageError
+from escape_process.errors import EscapeError, StorageError
 from escape_process.folders import remove_abandoned
 from escape_process.jobs.callbacks import Callbacks
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.processes import Group, die_with_parent, is_gone, this_process
 from escape_process.jobs.startup import configure_logging, load_config
 from escape_process.jobs.store import Job
+from escape_process.settings import Settings
 
 LOGGER = logging.getLogger("escape_process.jobs.worker")  # not __main__, which run as a module has
 
@@ -67,6 +69,7 @@ class Worker:
         self._name = this_process()
         self._running: list[_Running] = []
         self._spare = self._new_group()
+        self._publisher: threading.Thread | None = None
         self._stopping = False
         self._due: dict[str, float] = {}
         light = {name: bool(getattr(manager.get_processor(name), "light", False)) for name in manager.processes}
@@ -221,6 +224,12 @@ class Worker:
                 self._manager.files.remove(job_id)
                 LOGGER.info("Job %s: removed, finished before %s", job_id, before.date())
 
+        if self._publisher is None or not self._publisher.is_alive():
+            # beside the loop, since a STAC API may take its time; whatever is cut off is repeated
+            target, arguments = _publish_waiting, (self._manager.settings(),)
+            self._publisher = threading.Thread(target=target, args=arguments, daemon=True)
+            self._publisher.start()
+
     def _stop(self) -> None:
         """End the running jobs' processes and send the jobs back to wait; that counts as no attempt."""
         self._spare.stop()
@@ -241,6 +250,19 @@ class Worker:
         self._manager.heartbeats.close()
         self._store.close()
         LOGGER.info("Worker %s: stopped", self._name)
+
+
+def _publish_waiting(settings: Settings) -> None:
+    """Publish results that a STAC API could not take before."""
+    if not any(settings.outbox_dir.glob("[!.]*.json")):
+        return
+    from escape_process.publishing import publish_waiting  # noqa: PLC0415  # slow to import
+
+    try:
+        for one in publish_waiting(settings):
+            LOGGER.info("Result %s: %s", one.id, "published" if one.reason is None else one.reason)
+    except EscapeError as error:
+        LOGGER.warning("Results wait to be published: %s", error)
 
 
 def work(config: Path, server: int | None = None) -> None:

@@ -7,7 +7,7 @@ so memory holds one block and GDAL's bounded cache, whatever the size of the res
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def write_product(
     date_index: int,
     report: Mapping[str, Any],
     title: str,
+    provenance: Callable[[Mapping[str, ProductFile]], Mapping[str, Any]] | None = None,
 ) -> Product:
     """Write the files of one date of a result into `folder / id`, where they appear all at once or not at all.
 
@@ -65,6 +66,8 @@ def write_product(
         JSON-ready, becomes `report.json`.
     title
         What the quicklook says on top; scene and date.
+    provenance
+        Called with all other files; what it returns, JSON-ready, becomes `provenance.json`.
 
     Raises
     ------
@@ -77,10 +80,10 @@ def write_product(
         assets = {layer.name: write_layer(partial, grid, dated, layer) for layer in LAYERS}
         caption = Caption(title, coverage.valid_share, coverage.unflagged_share)
         draw_quicklook(partial, caption, partial / "thumbnail.png")
-        text = json.dumps(report, indent=2, allow_nan=False, ensure_ascii=False)
-        (partial / "report.json").write_text(text + "\n", encoding="utf-8")
-        for key, name in (("thumbnail", "thumbnail.png"), ("report", "report.json")):
-            assets[key] = describe_file(partial / name)
+        assets["thumbnail"] = describe_file(partial / "thumbnail.png")
+        assets["report"] = _write_json(partial / "report.json", report)
+        if provenance is not None:
+            assets["provenance"] = _write_json(partial / "provenance.json", provenance(assets))
     return Product(
         id=id,
         folder=str(folder / id),
@@ -90,6 +93,12 @@ def write_product(
         valid_share=coverage.valid_share,
         flag_shares=coverage.flag_shares,
     )
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> ProductFile:
+    text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return describe_file(path)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def test_remote_items_reach_no_local_files(item: Make) -> None:
     assert refuse(sly) == "Its rasters of VV have no http or https address: serve them by one."
     sly["assets"]["VV"]["href"] = "/vsicurl/http://10.0.0.1/VV.tif"
     assert "no http or https address" in refuse(sly)
-    sly["assets"]["VV"]["href"] = "s3://bucket/VV.tif"
+    sly["assets"]["VV"]["href"] = "ftp://host/VV.tif"
     assert "no http or https address" in refuse(sly)
     fine = item()
     fine["assets"]["angle"]["href"] = "file:///etc/passwd"

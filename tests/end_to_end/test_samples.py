@@ -102,7 +102,8 @@ def test_the_same_request_computed_anew_gives_the_same_bytes(server: Server, ite
         key: value for key, value in item["properties"].items() if key not in times
     }
     for key, asset in item["assets"].items():
-        assert anew["assets"][key]["file:checksum"] == asset["file:checksum"], key
+        if key != "provenance":  # has the job and its times in it
+            assert anew["assets"][key]["file:checksum"] == asset["file:checksum"], key
     collection = server.client.get(f"/catalog/{PROCESS}/collection.json").json()
     linked = [link["href"] for link in collection["links"] if link["rel"] == "item"]
     assert len(linked) == len(set(linked))

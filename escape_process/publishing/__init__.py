@@ -1,0 +1,23 @@
+"""Where results go: the served catalogue, a STAC API, object storage."""
+
+from escape_process.publishing.files import results_folder
+from escape_process.publishing.results import (
+    Delivery,
+    Kept,
+    check_targets,
+    find_result,
+    keep_result,
+    publish_waiting,
+    read_report,
+)
+
+__all__ = [
+    "Delivery",
+    "Kept",
+    "check_targets",
+    "find_result",
+    "keep_result",
+    "publish_waiting",
+    "read_report",
+    "results_folder",
+]
