@@ -117,6 +117,7 @@ def polynomials(design: Design) -> tuple[Array, Array, Array, Array, tuple[float
     longitude, latitude = design.place(line, pixel, design.reference_height)
     origins = design.place(np.array(origin_line), np.array(origin_pixel), design.reference_height)
     origin_longitude, origin_latitude = float(origins[0]), float(origins[1])
+    longitude = origin_longitude + (longitude - origin_longitude + 180) % 360 - 180  # in one piece across 180 degrees
 
     def fit(outer: Array, inner: Array, values: Array) -> Array:
         """Fit terms of a total degree up to 4; both powers fall in the list, the outer one slowly."""

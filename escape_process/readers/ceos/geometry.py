@@ -1,7 +1,9 @@
 """Where a point of the ground lies in the image: by the leader's polynomials, or by its orbit.
 
 Range-Doppler equations as in Curlander (1982), IEEE Trans. Geosci. Remote Sens. GE-20(3), doi:10.1109/TGRS.1982.350451,
-at zero Doppler, which PALSAR-2 products are focused to.
+at zero Doppler, which PALSAR-2 products are focused to. They are solved here, by numpy, and not by a library for whole
+scenes: cells are asked for by window, and the leader's polynomials are to fix the position, its orbit only what height
+changes of it.
 """
 
 import math
@@ -19,7 +21,9 @@ Array = NDArray[np.float64]
 ORBIT_NODES = 4
 """State vectors that the orbit is interpolated from: a polynomial of degree 7, good to millimetres over a minute."""
 NEWTON_STEPS = 6
-LARGEST_MISFIT = 1.0
+FIT_DEGREE = 5
+"""Of lines and pixels in time and slant range: ground range over 80 km needs that much."""
+LARGEST_MISFIT = 0.5
 """Samples by which the orbit may contradict the polynomials after a smooth fit."""
 
 
@@ -137,7 +141,7 @@ class Axes:
     """Line and pixel as smooth functions of zero-Doppler time and slant range."""
 
     line: Array
-    """(4, 4): powers of the scaled time, then of the scaled range, rising."""
+    """(6, 6): powers of the scaled time, then of the scaled range, rising."""
     pixel: Array
     origin: tuple[float, float]
     """s, m."""
@@ -192,7 +196,7 @@ def fit_axes(
         origin = (float(time.mean()), float(slant_range.mean()))
         scale = (max(float(np.ptp(time)), 1e-6), max(float(np.ptp(slant_range)), 1e-3))
         x, y = (time - origin[0]) / scale[0], (slant_range - origin[1]) / scale[1]
-        terms = [(i, j) for i in range(4) for j in range(4 - i)]
+        terms = [(i, j) for i in range(FIT_DEGREE + 1) for j in range(FIT_DEGREE + 1 - i)]
         design = np.stack([(x**i * y**j).ravel() for i, j in terms], axis=-1)
         solved, *_ = np.linalg.lstsq(design, np.stack([lines.ravel(), pixels.ravel()], axis=-1), rcond=None)
         misfit = float(np.abs(design @ solved - np.stack([lines.ravel(), pixels.ravel()], axis=-1)).max())
@@ -201,7 +205,7 @@ def fit_axes(
         raise SceneError(
             f"The orbit and the polynomials of {leader.scene_id} contradict each other: terrain correction needs both."
         )
-    tables = np.zeros((2, 4, 4))
+    tables = np.zeros((2, FIT_DEGREE + 1, FIT_DEGREE + 1))
     for (i, j), row in zip(terms, solved, strict=True):
         tables[:, i, j] = row
     return Axes(tables[0], tables[1], origin, scale, height)

@@ -1,13 +1,16 @@
 """Layers on the grid: parcels where they are, sigma0 and looks as they were made, windows that agree."""
 
 import http.server
+import shutil
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from ceos_geometry import incidence
 from ceos_writer import Design, scatter, write_product
 from numpy.typing import NDArray
@@ -183,3 +186,47 @@ def test_product_behind_an_address_is_read_alike(hrefs: list[str], described: De
             thread.join()
     assert remote.grid == described.grid
     np.testing.assert_array_equal(there, read(described, "HV", settings, window))
+
+
+def test_leader_without_a_calibration_factor(tmp_path: Path, settings: Settings) -> None:
+    """JAXA's usual -83 dB is used, with a warning; another one that is stated counts."""
+    even = {name: np.full((60, 50), 0.1) for name in ("HH", "HV", "VV")}
+    means = []
+    for factor in ("", f"{-83.0:16.7f}", f"{-80.0:16.7f}"):
+        design = Design(lines=60, pixels=50, calibration_factor=factor)
+        description = describe(write_product(design, scatter(design, even), tmp_path / f"at{factor.strip()}"), settings)
+        warned = any(
+            "states no calibration factor; JAXA's usual -83 dB is used" in text for text in description.warnings
+        )
+        assert warned is (not factor)
+        means.append(float(np.nanmean(read(description, "HH", settings))))
+    assert means[0] == means[1]
+    assert means[2] == pytest.approx(means[0] * 10**0.3, rel=1e-5)
+
+
+def test_product_of_another_name_is_told_by_the_leader(hrefs: list[str], tmp_path: Path, settings: Settings) -> None:
+    """Files that someone renamed still tell scene, level, side and direction; only the mode is in names alone."""
+    renamed = []
+    for href in hrefs:
+        kind = Path(href).name.removesuffix(DESIGN.product)
+        renamed.append(str(shutil.copy(href, tmp_path / (f"{kind}mine" if kind.endswith("-") else kind))))
+    properties = describe(renamed, settings).properties
+    assert properties["platform"] == "alos-2"
+    assert properties["sar:observation_direction"] == "right"
+    assert properties["sat:orbit_state"] == "ascending"
+    assert properties["product:type"] == "L1.1"
+    assert "sar:instrument_mode" not in properties
+
+
+def test_scene_across_the_antimeridian(tmp_path: Path, settings: Settings) -> None:
+    """The footprint is cut at 180 degrees, and the layers are those of any other place."""
+    turned = replace(DESIGN.orbit, node=DESIGN.orbit.node - np.radians(180.0 - 73.1332))
+    design = Design(lines=300, pixels=300, orbit=turned)
+    even = {name: np.full((300, 300), 0.1) for name in ("HH", "HV", "VV")}
+    description = describe(write_product(design, scatter(design, even), tmp_path), settings)
+    assert description.geometry["type"] == "MultiPolygon"
+    parts = shapely.geometry.shape(description.geometry).geoms
+    assert {round(bound) for part in parts for bound in (part.bounds[0], part.bounds[2])} == {180, -180}
+    power = read(description, "HH", settings)
+    assert np.nanmean(power) == pytest.approx(0.1, rel=0.05)
+    assert np.isfinite(power).mean() > 0.5
