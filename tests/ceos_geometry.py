@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
+from scipy.interpolate import RectBivariateSpline
 
 Array = NDArray[np.float64]
 
@@ -18,8 +19,8 @@ EARTH_RATE = 7.2921159e-5
 RADIUS = 6378137.0 + 628e3
 INCLINATION = np.radians(97.9)
 
-_TO_GEODETIC = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
-_TO_EARTH = Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
+TO_GEODETIC = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
+TO_EARTH = Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def place(orbit: CircularOrbit, time: Array, slant_range: Array, height: Array |
         look = (low + high) / 2
         sight = np.cos(look)[..., np.newaxis] * down + np.sin(look)[..., np.newaxis] * right
         point = position + slant_range[..., np.newaxis] * sight
-        longitude, latitude, above = _TO_GEODETIC.transform(point[..., 0], point[..., 1], point[..., 2])
+        longitude, latitude, above = TO_GEODETIC.transform(point[..., 0], point[..., 1], point[..., 2])
         too_high = above > height
         low, high = np.where(too_high, low, look), np.where(too_high, look, high)
     return np.asarray(longitude), np.asarray(latitude)
@@ -73,7 +74,7 @@ def place(orbit: CircularOrbit, time: Array, slant_range: Array, height: Array |
 
 def incidence(orbit: CircularOrbit, time: float, longitude: float, latitude: float) -> float:
     """Return the angle on the ellipsoid in degrees under which a place is seen at a time."""
-    point, above = (np.array(_TO_EARTH.transform(longitude, latitude, h)) for h in (0.0, 1000.0))
+    point, above = (np.array(TO_EARTH.transform(longitude, latitude, h)) for h in (0.0, 1000.0))
     sight, normal = orbit.at(np.array(time))[0] - point, above - point
     cosine = sight @ normal / np.linalg.norm(sight) / np.linalg.norm(normal)
     return float(np.degrees(np.arccos(cosine)))
@@ -81,8 +82,6 @@ def incidence(orbit: CircularOrbit, time: float, longitude: float, latitude: flo
 
 def spline_of(function: Callable[[Array, Array], tuple[Array, Array]], x: Array, y: Array) -> Callable[..., Array]:
     """Return a fast stand-in of a smooth function of two variables, exact to far below a millimetre of ground."""
-    from scipy.interpolate import RectBivariateSpline  # noqa: PLC0415
-
     values = function(*np.meshgrid(x, y, indexing="ij"))
     splines = [RectBivariateSpline(x, y, one) for one in values]
     return lambda one, other: np.stack([spline.ev(one, other) for spline in splines])

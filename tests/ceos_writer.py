@@ -7,7 +7,7 @@ as those of a real product do.
 import datetime as dt
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +42,7 @@ class Design:
     """m: where the polynomials hold."""
     calibration_factor: str = f"{-83.0:16.7f}"
     incidence_polynomial: bool = False
-    line_delay: float = 0.0
-    """s that the times of the lines lie behind those of zero Doppler."""
     interval: float = 60.0
-    extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def range_spacing(self) -> float:
@@ -296,7 +293,7 @@ def image_bytes(design: Design, polarization: str, values: NDArray[np.generic]) 
     year = design.centre_time.year
     day = design.centre_time.timetuple().tm_yday
     midnight = design.centre_time.replace(hour=0, minute=0, second=0, microsecond=0)
-    seconds = (design.centre_time - midnight).total_seconds() + design.line_delay
+    seconds = (design.centre_time - midnight).total_seconds()
     sent, received = ("HV".index(letter) for letter in polarization)
     parts = [descriptor_bytes(design)]
     for line in range(design.lines):

@@ -21,6 +21,7 @@ from escape_process.layers import FLAG
 from escape_process.physics import oh2004
 from escape_process.physics.radiometry import ks_from_rms_height
 from escape_process.pipeline import run
+from escape_process.readers import open_scene
 from escape_process.readers.ceos import describe
 from escape_process.records import Description, Refusal
 from escape_process.request import RetrievalRequest
@@ -149,3 +150,7 @@ def test_item_of_a_product_is_valid(product: list[str], tmp_path: Path, shared_d
     assert scene.angle.local
     assert scene.mask is not None
     assert (scene.mask.invalid, scene.mask.layover_shadow) == ({0}, {2, 3})
+    opened = open_scene(scene, Settings(data_dir=tmp_path / "var"))
+    assert opened.grid == description.grid
+    assert not opened.encoding_assumed
+    assert opened.looks == pytest.approx(3.84)

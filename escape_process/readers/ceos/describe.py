@@ -116,8 +116,9 @@ def _geometry(product: Product) -> Mapping[str, Any]:
         outline = shapely.transform(outline, lambda points: points + turn * (points[:, :1] < 0))
         halves = [outline & shapely.box(0, -90, 180, 90), outline & shapely.box(180, -90, 360, 90)]
         outline = shapely.MultiPolygon([halves[0], shapely.transform(halves[1], lambda points: points - turn)])
-    geometry_: Mapping[str, Any] = shapely.geometry.mapping(shapely.geometry.polygon.orient(outline))
-    return geometry_
+    parts = [shapely.geometry.polygon.orient(part) for part in shapely.get_parts(outline)]
+    shape: Mapping[str, Any] = shapely.geometry.mapping(parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts))
+    return shape
 
 
 def _properties(product: Product, files: ProductFiles, rotation: FaradayRotation | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Layers on the grid: parcels where they are, sigma0 and looks as they were made, windows that agree."""
 
+import datetime as dt
 import http.server
 import shutil
 import threading
@@ -216,6 +217,18 @@ def test_product_of_another_name_is_told_by_the_leader(hrefs: list[str], tmp_pat
     assert properties["sat:orbit_state"] == "ascending"
     assert properties["product:type"] == "L1.1"
     assert "sar:instrument_mode" not in properties
+
+
+def test_platform_is_what_the_product_says(tmp_path: Path, settings: Settings) -> None:
+    time = dt.datetime(2025, 5, 14, 15, 2, 3, tzinfo=dt.UTC)
+    design = Design(lines=60, pixels=50, scene_id="ALOS4012345678-250514", mode="UBQ", centre_time=time)
+    even = {name: np.full((60, 50), 0.1) for name in ("HH", "HV", "VV")}
+    description = describe(write_product(design, scatter(design, even), tmp_path), settings)
+    assert description.id == "ALOS4012345678-250514-UBQR1_1__A"
+    assert (description.properties["platform"], description.properties["instruments"]) == ("alos-4", ["palsar-3"])
+    assert description.start is not None
+    assert abs(description.start - time) < dt.timedelta(seconds=1)
+    assert np.nanmean(read(description, "VV", settings)) == pytest.approx(0.1, rel=0.1)
 
 
 def test_scene_across_the_antimeridian(tmp_path: Path, settings: Settings) -> None:

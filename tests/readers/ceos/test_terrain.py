@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from ceos_geometry import _TO_EARTH, place
+from ceos_geometry import TO_EARTH, place
 from ceos_writer import Design, scatter, write_product
 from numpy.typing import NDArray
 from pyproj import Transformer
@@ -202,7 +202,7 @@ def test_angle_and_power_follow_the_slope(
     def earth(dx: float, dy: float, up: float = 0.0) -> Array:
         longitude, latitude = INTO.transform(x + dx, y + dy, direction="INVERSE")
         height = float(surface(np.array(x + dx), np.array(y + dy))) + up
-        return np.array(_TO_EARTH.transform(longitude, latitude, height))
+        return np.array(TO_EARTH.transform(longitude, latitude, height))
 
     satellite, _ = DESIGN.orbit.at(DESIGN.times(np.array(line)))
     sight = satellite - earth(0, 0)
