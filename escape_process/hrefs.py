@@ -349,6 +349,10 @@ def _open_local(href: str) -> Source:
         raise UpstreamError(
             f"The file {file_name(href)} does not exist; check what the catalogue says of it."
         ) from error
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can hold and a path cannot
+        raise UpstreamError(
+            f"The file {file_name(href)!a} does not exist; check what the catalogue says of it."
+        ) from error
     except OSError as error:
         why = os.strerror(error.errno).lower() if error.errno else "unknown reason"
         raise UpstreamError(f"The file {file_name(href)} cannot be opened: {why}.") from error

@@ -295,7 +295,8 @@ def last_part(href: str) -> str:
 def describe(href: str) -> str:
     """Return what a message says of a remote file: its name and host."""
     name, host = last_part(href), host_of(href)
-    return f"{name} at {host}" if host and host != name else name
+    said = f"{name} at {host}" if host and host != name else name
+    return said.encode(errors="replace").decode()  # JSON can hold half a surrogate pair, an answer cannot
 
 
 def _in_our_words(href: str, settings: Settings, attempt: Callable[[], _T]) -> _T:

@@ -475,3 +475,10 @@ def test_threads_read_side_by_side(server: _Server, geotiff: Path) -> None:
     for thread in threads:
         thread.join()
     assert sums == [expected] * 6
+
+
+@pytest.mark.parametrize("href", ["catalog/\ud800.json", "https://127.0.0.1:1/\ud800.json"])
+def test_half_a_character_is_no_name_of_a_file(href: str) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        hrefs.read_json(href, Settings(http_attempts=1, allowed_hosts=("127.0.0.1",)))
+    str(caught.value).encode()

@@ -7,10 +7,13 @@ Only sensors within the depth limits and near the results are read, which keeps 
 Dorigo et al. (2021), doi:10.5194/hess-25-5749-2021; quality flags: Dorigo et al. (2013), doi:10.2136/vzj2012.0097.
 """
 
+import lzma
 import re
+import struct
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +24,7 @@ from typing import Any
 import pandas as pd
 from ismn.filehandlers import DataFile
 
-from escape_process.errors import InvalidInputError
+from escape_process.errors import EscapeError, InvalidInputError
 from escape_process.hrefs import file_name
 from escape_process.validation.tables import FROZEN_AT, listed
 
@@ -31,7 +34,11 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _TEMPERATURE_TOLERANCE = pd.Timedelta(hours=2)
-_DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile)
+_DAMAGE_OF_ZIP = (
+    *(OSError, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError),  # encrypted is a RuntimeError
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+_DAMAGE = (KeyError, IndexError, TypeError, AttributeError, *_DAMAGE_OF_ZIP)
 """What reading a damaged file raises in the library and its dependencies."""
 _LONGEST_FILE = 512 * 2**20
 """Most bytes of one station file, so that no archive fills the disk."""
@@ -186,7 +193,9 @@ def _opened(path: Path) -> Iterator[list[_StationFile]]:
             with zipfile.ZipFile(path) as archive:
                 members = [one for one in archive.infolist() if one.filename.lower().endswith(".stm")]
                 yield _listed([(PurePosixPath(one.filename).name, _member_reader(archive, one)) for one in members])
-        except (zipfile.BadZipFile, OSError) as error:
+        except _DAMAGE_OF_ZIP as error:
+            if isinstance(error, EscapeError):
+                raise
             raise InvalidInputError(f"The archive {path.name} is not a readable zip file.") from error
     else:
         files = _listed([(path.name, _reader(path))])

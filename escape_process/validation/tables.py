@@ -15,6 +15,8 @@ MISSING = -9999.0
 FROZEN_AT = 0.0
 """Soil at or below this temperature, degrees Celsius, counts as frozen: the probe then misses the ice."""
 MOST_FLAGS = 0xFFFF
+_FIRST, _LAST = pd.Timestamp("1900-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC")
+"""Times beyond are none of measurements, and some of them none that nanoseconds can count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +152,7 @@ def times_of(raw: pd.DataFrame, name: str) -> tuple[pd.Series, bool]:
         raise InvalidInputError(f"{name} has no column datetime or date; it has {listed(raw.columns)}.")
     text = raw[column].str.strip()
     time = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601")
+    time = time.where(time.between(_FIRST, _LAST))
     if time.isna().any():
         wrong = time.isna()
         raise InvalidInputError(

@@ -27,8 +27,11 @@ def main() -> int:
         if given.name is None:
             arguments.error("--replay needs the parser's NAME")
         with tempfile.TemporaryDirectory() as folder:
-            replay("fuzz.parsers", given.name, 0.0, 0, Path(folder), given.replay)
-        print(f"{given.replay.name}: parsed, or refused as it should be")
+            try:
+                replay("fuzz.parsers", given.name, 0.0, 0, Path(folder), given.replay.resolve())
+                print("accepted")
+            except PARSERS[given.name].expected as error:
+                print(f"refused: {error}")
         return 0
     seed = random.SystemRandom().randrange(2**31) if given.seed is None else given.seed
     names = [given.name] if given.name else list(PARSERS)

@@ -18,6 +18,8 @@ HANG = 10.0
 """Seconds that one case may take."""
 _START = 120.0
 """Seconds that imports and seeds may take on a busy machine."""
+_PATIENCE = 6
+"""A case that gets little of a busy machine's time hangs only after so many times as long."""
 _POLL = 0.05
 _MOST = 5
 """Failures of one parser after which the rest of its time is not used."""
@@ -65,7 +67,8 @@ def _one_child(outcome: Outcome, folder: Path, seconds: float, seed: int, module
     case, told = Case(folder / "case"), len(outcome.failures)
     with _started(folder, module, outcome.name, seconds, seed) as child:
         began = time.monotonic()
-        base = 0
+        base = seen = 0
+        used = 0.0
         while child.poll() is None:
             time.sleep(_POLL)
             start, _count, _ = case.state()
@@ -75,7 +78,10 @@ def _one_child(outcome: Outcome, folder: Path, seconds: float, seed: int, module
             if not (folder / "ready").exists():  # imports and seeds
                 continue
             base = base or _resident(child.pid)
-            if start and now - start > hang:
+            if count != seen:
+                seen, used = count, _busy(child.pid)
+            late, busy = now - start, _busy(child.pid) - used
+            if start and late > hang and (busy > hang / 2 or late > _PATIENCE * hang):
                 outcome.failures.append(Failure("hang", f"longer than {hang:g} s", case.data))
                 break
             if _resident(child.pid) > base + ALLOWED:
@@ -119,6 +125,15 @@ def _resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (FileNotFoundError, ProcessLookupError, IndexError):
         return 0
+
+
+def _busy(pid: int) -> float:
+    """Return the processor time of a process so far, in seconds."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return 0.0
 
 
 def _last(path: Path) -> str:

@@ -140,3 +140,15 @@ def test_refusals(tmp_path: Path) -> None:
     refused(tmp_path / "broken.zip", r"broken\.zip is not a readable zip")
     (tmp_path / "station.stm").write_bytes(b"x")
     refused(tmp_path / "station.stm", r"The file name station\.stm is not that of an ISMN")
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 1), (4, 148), (8, 93)])  # encrypted, a later format, no such packing
+def test_an_archive_that_cannot_be_unpacked_is_named(tmp_path: Path, at: int, value: int) -> None:
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(station(tmp_path / "made", [("2024-05-04T23:00", 0.2, "G")]), NAME.format(variable="sm"))
+    content = bytearray(path.read_bytes())
+    content[at] = content[content.index(b"PK\1\2") + at + 2] = value
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"not readable|not a readable"):
+        read_ismn(path, (0.0, 0.1), ("G",), always)

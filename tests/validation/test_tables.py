@@ -86,6 +86,7 @@ def test_a_real_table_under_its_own_column_names(shared_data: Path, tmp_path: Pa
         ({"reference": REFERENCE.replace("0.3", "-0.3")}, "-0.3 in row 3 lies outside 0 to 1"),
         ({"estimates": ESTIMATES.replace("0.3", "wet")}, "'wet' in row 3 is not a number"),
         ({"estimates": ESTIMATES.replace("2024-05-02T05:00Z", "May 2")}, "'May 2' in row 3 is not a date"),
+        ({"estimates": ESTIMATES.replace("2024-05-02T05:00Z", "-9999-01-01")}, "'-9999-01-01' in row 3 is not a date"),
         ({"estimates": "site,date,soil_moisture\np,2024-05-01,\n"}, "Column soil_moisture of mine.csv has no value"),
         ({"estimates": "site,date,soil_moisture,flags\np,2024-05-01,0.2,1.5\n"}, "1.5 in row 2 is not a whole number"),
         (
