@@ -420,6 +420,7 @@ def make_item(
       escape-process make-item 2024-*/ --out my --radiometry sigma0
       escape-process make-item orders/ 0000022708_001001_ALOS2015976960-140909.zip --out my
       escape-process make-item https://example.com/scene/HH.tif https://example.com/scene/VV.tif --out my
+      escape-process make-item s3://bucket/2024/ --out my --config pygeoapi-config.yml
       escape-process make-item scene/ --out my --property sat:relative_orbit=137
     """
     from escape_process.catalogue.sources import Declaration

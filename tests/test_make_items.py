@@ -16,6 +16,7 @@ import rasterio
 import shapely
 from affine import Affine
 from click.testing import CliRunner, Result
+from s3_server import BUCKET, S3Server
 from stac_validation import validate_offline
 
 from escape_process.catalogue.scenes import scene_from_item
@@ -384,3 +385,26 @@ def test_geotiffs_beside_a_real_leader_and_summary(tmp_path: Path, shared_data: 
         "Level 1.5 is not terrain corrected: positions and angles are wrong where there is relief.",
         "No number of looks: it will be measured on the pixels, which is less certain.",
     ]
+
+
+def test_products_in_object_storage(s3: S3Server, tmp_path: Path) -> None:
+    scene = Path(__file__).parent.parent / "catalog" / "samples" / "sim-salamanca-20240504"
+    for raster in scene.glob("*.tif"):
+        s3.put(f"orders/2024/first/{raster.name}", raster.read_bytes())
+    config = tmp_path / "config.yml"
+    settings = {"data_dir": "data", "catalogs": {"own": "own/collection.json"}, "default_catalog": "own"}
+    settings |= {"buckets": [s3.bucket()], "allowed_hosts": [s3.url.removeprefix("http://")]}
+    processor = {"name": "escape_process.process.EscapeProcessor", "settings": settings}
+    config.write_text(json.dumps({"resources": {"escape-soil-moisture": {"type": "process", "processor": processor}}}))
+    arguments = ("make-item", f"s3://{BUCKET}/orders/", "--out", tmp_path / "own", "--config", config, *SAID)
+
+    done = call(*arguments, "--frequency", "1.2365e9", "--json")
+
+    assert done.exit_code == 0, done.output
+    item = json.loads(done.stdout)["items"][0]
+    assert item["id"] == "first"
+    assert item["assets"]["HH"]["href"] == f"s3://{BUCKET}/orders/2024/first/HH.tif"
+    assert item["assets"]["HH"]["file:size"] == (scene / "HH.tif").stat().st_size
+    bounds = [-5.46, 41.24, -5.43, 41.27]
+    found = call("run", "--config", config, "--bbox", ",".join(map(str, bounds)), "--dry-run", "--json")
+    assert [scene["id"] for scene in json.loads(found.stdout)["report"]["scenes"]] == ["first"]

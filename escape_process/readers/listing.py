@@ -10,9 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from escape_process import hrefs as addresses
 from escape_process.errors import InvalidInputError
-from escape_process.hrefs import file_name
+from escape_process.hrefs import file_name, list_hrefs
 from escape_process.readers import geotiff
 from escape_process.records import Family
 from escape_process.settings import Settings
@@ -82,10 +81,9 @@ def _list_addresses(place: str, settings: Settings) -> list[str]:
     """Object storage has no folders: an address under which there is something is one."""
     if not place.endswith("/") and not place.startswith("s3://"):
         return [place]
-    lister = getattr(addresses, "list_hrefs", None)
-    if lister is None:
+    if not place.startswith("s3://"):
         raise InvalidInputError(f"{file_name(place)!r} cannot be listed: give the addresses of its files.")
-    return _bounded(place, lister(place.rstrip("/") + "/", settings)) or [place]
+    return _bounded(place, list_hrefs(place.rstrip("/") + "/", settings)) or [place]
 
 
 def _walk(root: Path, skip: Path | None) -> Iterable[str]:

@@ -71,7 +71,7 @@ def _one_child(outcome: Outcome, folder: Path, seconds: float, seed: int, module
         used = 0.0
         while child.poll() is None:
             time.sleep(_POLL)
-            start, _count, _ = case.state()
+            start, count, _ = case.state()
             now = time.monotonic()
             if now - began > seconds + _START:
                 raise RuntimeError(f"the fuzzer of {outcome.name} is stuck: {_last(folder / 'stderr')}")

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escape_process import hrefs
 from escape_process.errors import InvalidInputError
 from escape_process.readers import listing
 from escape_process.readers.listing import folders_without_product, group_products, list_files
@@ -106,13 +105,12 @@ def test_listing_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     def list_hrefs(prefix: str, settings: Settings) -> list[str]:
         return [href for href in stored if href.startswith(prefix)]
 
-    monkeypatch.setattr(hrefs, "list_hrefs", list_hrefs, raising=False)
+    monkeypatch.setattr(listing, "list_hrefs", list_hrefs)
     for place in ("s3://bucket/scene/", "s3://bucket/scene", "s3://bucket"):
         assert list_files(place, SETTINGS) == stored
     assert list_files(stored[0], SETTINGS) == stored[:1]
     assert list_files("https://example.com/HH.tif", SETTINGS) == ["https://example.com/HH.tif"]
     assert [product.name for product in group_products(stored)] == ["scene"]
-    monkeypatch.delattr(hrefs, "list_hrefs")
     with pytest.raises(InvalidInputError, match="cannot be listed"):
         list_files("https://example.com/scenes/", SETTINGS)
 
