@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-import cql2
 import shapely
 import shapely.errors
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,6 +15,7 @@ from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from escape_process.errors import InvalidInputError
+from escape_process.filters import check_filter
 
 CRS84_NAMES = frozenset({"CRS84", "OGC:CRS84", "http://www.opengis.net/def/crs/OGC/1.3/CRS84"})
 
@@ -158,10 +158,7 @@ def _check_crs(value: int | str) -> str:
 
 
 def _check_filter(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        cql2.Expr(value).validate()
-    except Exception as error:  # the library raises its own and builtin errors for the same fault
-        raise ValueError("is not valid CQL2-JSON") from error
+    check_filter(value)
     return value
 
 

@@ -1,6 +1,8 @@
 """What a client may ask: each wrong input gives one sentence that names it and its value."""
 
 import json
+import resource
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -66,6 +68,12 @@ def refusal(**inputs: Any) -> str:
         ({"bbox": AREA, "mode": "magic"}, ["mode", '"magic"', "variational"]),
         ({"bbox": AREA, "publish": "yes"}, ["publish", '"yes"', "true or false"]),
         ({"bbox": AREA, "filter": {"op": "="}}, ["filter", "CQL2"]),
+        ({"bbox": AREA, "filter": {"op": "between", "args": [1, 2]}}, ["filter", "between does not take 2"]),
+        (
+            {"bbox": AREA, "filter": {"op": "or", "args": [{"op": "perhaps", "args": []}]}},
+            ["filter", "no op 'perhaps'"],
+        ),
+        ({"bbox": AREA, "filter": {"op": "=", "args": [[[]] * 10_001, 1]}}, ["filter", "10000 terms"]),
         ({"bbox": AREA, "ids": []}, ["ids", "[]"]),
         ({"bbox": AREA, "looks": 0}, ["looks", "= 0"]),
         ({"bbox": AREA, "frequency": 5.4e9}, ["frequency", "5400000000"]),
@@ -151,3 +159,15 @@ def test_any_json_is_accepted_or_refused_in_a_sentence(inputs: dict[str, Any]) -
     else:
         sentence = request.digest()
     assert "\n" not in sentence
+
+
+def test_a_wrong_filter_takes_no_memory() -> None:
+    """The library's own check took 1.5 GB to refuse this one."""
+    wrong = {"op": "not", "args": [{"op": "between", "args": [1, {"op": "casei", "args": [{"property": "a"}]}]}]}
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + 256 * 2**20, limit[1]))
+    try:
+        assert "between does not take 2" in refusal(bbox=AREA, filter=wrong)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
