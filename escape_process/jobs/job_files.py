@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from escape_process.engine import storage_faults_told
 from escape_process.errors import InvalidInputError, UpstreamError
 from escape_process.jobs.store import UNFINISHED, Job
-from escape_process.objects import delete, read_object, sizes_of_results, write_object
 from escape_process.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
@@ -101,14 +101,14 @@ class JobFiles:
     def read_log(self, job_id: str) -> str:
         """Return a job's log, empty where there is none."""
         place = self._place(job_id)
-        kept = None if place is None else read_object(f"{place}/{_LOG}", self._settings())
+        kept = None if place is None else _objects().read_object(f"{place}/{_LOG}", self._settings())
         return (kept or b"").decode() + self._log_on_disk(job_id)
 
     def _write(self, job: Job, kind: str, document: Mapping[str, Any]) -> None:
         text = json.dumps(document, allow_nan=False)
         place = self._place(job.id)
         if place is not None:
-            write_object(f"{place}/{job.attempt}{kind}", text.encode(), self._settings(), "application/json")
+            _objects().write_object(f"{place}/{job.attempt}{kind}", text.encode(), self._settings(), "application/json")
             return
         path = self._path(job, kind)
         part = path.with_suffix(f"{kind}.part")
@@ -122,7 +122,7 @@ class JobFiles:
 
     def _read(self, job: Job, kind: str) -> dict[str, Any]:
         place = self._place(job.id)
-        stored = None if place is None else read_object(f"{place}/{job.attempt}{kind}", self._settings())
+        stored = None if place is None else _objects().read_object(f"{place}/{job.attempt}{kind}", self._settings())
         values: dict[str, Any] = json.loads(
             self._path(job, kind).read_text(encoding="utf-8") if stored is None else stored
         )
@@ -132,14 +132,14 @@ class JobFiles:
         place = self._place(job_id)
         if place is not None and self._log_path(job_id).exists():
             content = self.read_log(job_id).encode()
-            write_object(f"{place}/{_LOG}", content, self._settings(), "text/plain; charset=utf-8")
+            _objects().write_object(f"{place}/{_LOG}", content, self._settings(), "text/plain; charset=utf-8")
             self._log_path(job_id).unlink(missing_ok=True)
 
     def _remove_objects(self, job_id: str, keep: Sequence[str]) -> None:
         place = self._place(job_id)
         if place is not None:
-            names = sizes_of_results(place, self._settings())
-            delete([f"{place}/{name}" for name in names if name not in keep], self._settings())
+            names = _objects().sizes_of_results(place, self._settings())
+            _objects().delete([f"{place}/{name}" for name in names if name not in keep], self._settings())
 
     def _place(self, job_id: str) -> str | None:
         """Return the s3 address of a job's folder; None where its files lie on disk."""
@@ -160,6 +160,13 @@ class JobFiles:
             return self._log_path(job_id).read_text(encoding="utf-8")
         except FileNotFoundError:
             return ""
+
+
+def _objects() -> ModuleType:
+    """Return the client of object storage, which a job without it does not wait for."""
+    from escape_process import objects  # noqa: PLC0415  # slow to import
+
+    return objects
 
 
 @contextlib.contextmanager
