@@ -55,6 +55,8 @@ def _bbox_to_crs84(value: Any) -> Any:
     name = value.get("crs", "CRS84")
     if not isinstance(corners, list) or not all(isinstance(number, int | float) for number in corners):
         raise ValueError("needs a member bbox with four numbers")
+    if not isinstance(name, str | int):
+        raise ValueError("has a crs that is neither a name nor a code")  # noqa: TRY004, pydantic wants ValueError
     if name in CRS84_NAMES:
         return corners
     if len(corners) != 4 or corners[0] >= corners[2] or corners[1] >= corners[3]:
@@ -318,6 +320,8 @@ class RetrievalRequest(BaseModel):
             return cls.model_validate(bare)
         except ValidationError as error:
             raise InvalidInputError(_sentence(error, bare)) from error
+        except UnicodeEncodeError as error:  # of a sentence that quotes it
+            raise InvalidInputError("inputs hold half a surrogate pair, which is no character.") from error
 
     @classmethod
     def describe_inputs(cls) -> dict[str, dict[str, Any]]:

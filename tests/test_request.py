@@ -41,6 +41,8 @@ def refusal(**inputs: Any) -> str:
         ({"bbox": [0, -91, 1, 1]}, ["bbox", "-91", "-90 to 90"]),
         ({"bbox": [0, 0, float("nan"), 1]}, ["bbox", "finite"]),
         ({"bbox": {"bbox": [0, 0, 1, 1], "crs": "EPSG:0"}}, ["bbox", "EPSG:0", "unknown crs"]),
+        ({"bbox": {"bbox": [0, 0, 1, 1], "crs": {}}}, ["bbox", "neither a name nor a code"]),
+        ({"bbox": {"bbox": [1, 0], "crs": "\ud800"}}, ["half a surrogate pair"]),
         ({"bbox": {"corners": [0, 0, 1, 1]}}, ["bbox", "corners"]),
         ({"bbox": {"bbox": [9, 0, 1, 1], "crs": "EPSG:32630"}}, ["bbox", "[9, 0, 1, 1]"]),
         ({"geometry": {"type": "Point", "coordinates": [0, 0]}}, ["geometry", "'Point'", "Polygon"]),
