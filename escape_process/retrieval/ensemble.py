@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -65,6 +66,10 @@ class Ensemble:
             raise
 
 
+_DAMAGE = (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, NotImplementedError, SyntaxError, TokenError)
+"""What a file that is no ensemble makes of numpy, its zip archive or its headers, which are Python literals."""
+
+
 def load_ensemble(path: str | os.PathLike[str]) -> Ensemble:
     """Read what `Ensemble.save` wrote. Nothing in the file is executed.
 
@@ -93,7 +98,7 @@ def load_ensemble(path: str | os.PathLike[str]) -> Ensemble:
         )
     except FileNotFoundError as error:
         raise InvalidInputError(f"path {name!r} does not exist: give a file that Ensemble.save wrote.") from error
-    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
+    except _DAMAGE as error:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"path {name!r} holds no ensemble: give a file that Ensemble.save wrote.") from error

@@ -16,6 +16,7 @@ from affine import Affine
 
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
+from fuzz.products import PRODUCTS
 from fuzz.registry import Parser, documents, of_file, of_json
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def _searched(data: bytes, folder: Path) -> object:
     link = ("https://catalogue.example/search", "POST")
     with mock.patch.object(item_search, "fetch", return_value=data):
         found = item_search.search_items(link, [], request, SETTINGS, lambda note: None)
-        return list(search._matching(found, request, {}))
+        return list(search._matching(found, request, {}, []))
 
 
 FILTER = {"op": ">", "args": [{"property": "sat:relative_orbit"}, 3]}
@@ -84,7 +85,7 @@ def _filtered(value: Any) -> object:
 
     request = RetrievalRequest.from_inputs({"bbox": BBOX, "filter": value})
     item = json.loads(next(SAMPLES.glob("sim-salamanca-20240504/*.json")).read_text(encoding="utf-8"))
-    return list(_matching([(item, "item.json")], request, {}))
+    return list(_matching([(item, "item.json")], request, {}, []))
 
 
 def _page(folder: Path) -> list[bytes]:
@@ -167,30 +168,6 @@ def _raster(path: Path) -> object:
     return load_observables(stack, window, SETTINGS)
 
 
-def _hinted(path: Path) -> object:
-    from escape_process.catalogue.sources.hints import read_hints
-
-    return read_hints(path.parent, [path.parent / "IMG-HH-ALOS2014555550-140829-HBQR2.1GUA.tif"])
-
-
-def _manifest(path: Path) -> object:
-    from escape_process.catalogue.sources.hints import read_hints
-
-    return read_hints(path.parent, [path.parent / "HHHH.tif"])
-
-
-def _named(data: bytes, folder: Path) -> object:
-    from escape_process.catalogue.sources.hints import read_hints
-
-    return read_hints(folder / "names", [Path(data.decode("utf-8", errors="replace"))])
-
-
-SUMMARY = b"""Scs_SceneID="ALOS2014555550-140829"
-Pds_ProductID="HBQR2.1GUA"
-Img_SceneCenterDateTime="20140829 04:33:47.052"
-Img_OffNadirAngle="28.6"
-"""
-GRANULE = "NISAR_L2_PR_GCOV_006_172_A_008_2005_QPDH_A_20251122T024618_20251122T024652_X05007_N_F_J_001"
 ESTIMATES = b"""site,datetime,soil_moisture,soil_moisture_uncertainty,soil_moisture_p05,soil_moisture_p95,flags
 a,2024-05-04T23:28:31Z,0.21,0.05,0.13,0.30,0
 "b, c",2024-05-18,-9999,,0.1,0.2,4096
@@ -266,17 +243,11 @@ PARSERS = {
         Parser("catalogue", of_json(_walked), _catalogues),
         Parser("search", _searched, _page),
         Parser("geotiff", of_file("raster.tif", _raster), _rasters),
-        Parser("summary", of_file("summary.txt", _hinted), lambda folder: [SUMMARY]),
-        Parser(
-            "manifest",
-            of_file("manifest.json", _manifest),
-            documents({"source": f"{GRANULE}.h5", "radiometry": "gamma0"}),
-        ),
-        Parser("names", _named, lambda folder: [b"IMG-HH-ALOS2014555550-140829-HBQR2.1GUA.tif"]),
         Parser("estimates", of_file("estimates.csv", _estimates), lambda folder: [ESTIMATES]),
         Parser("measurements", of_file("measurements.csv", _measurements), lambda folder: [MEASUREMENTS]),
         Parser("ismn", of_file(STATION_NAME, _measurements), lambda folder: [STATION, CEOP]),
         Parser("ismn-archive", of_file("archive.zip", _measurements), _archives),
         Parser("ensemble", of_file("ensemble.npz", _ensemble), _ensembles),
+        *PRODUCTS,
     )
 }

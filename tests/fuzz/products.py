@@ -1,0 +1,165 @@
+"""What is fuzzed of the readers of products that users hold: headers, leaders, matrices, HDF5, archives."""
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from ceos_writer import Design, scatter, write_product
+from matrix_files import matrices, write_envi
+from nisar_files import write_gcov
+from rasterio.windows import Window
+
+from escape_process.records import Family, Source
+from escape_process.settings import Settings
+from fuzz.registry import Parser, documents, of_file
+
+SETTINGS = Settings(data_dir=Path("absent"))
+RASTER = "IMG-HH-ALOS2014555550-140829-HBQR2.1GUA.tif"
+SUMMARY = b"""Scs_SceneID="ALOS2014555550-140829"
+Pds_ProductID="HBQR2.1GUA"
+Img_SceneCenterDateTime="20140829 04:33:47.052"
+Img_OffNadirAngle="28.6"
+Pds_PixelSpacing="6.25"
+"""
+CARD4L = b"""<?xml version="1.0" encoding="UTF-8"?>
+<CEOSARD><SourceAttributes><FirstAcquisitionDate>2022-06-30T16:02:58Z</FirstAcquisitionDate>
+<Radar><Polarizations>HH, HV</Polarizations><RadarBand>L-band</RadarBand></Radar>
+<NoiseEquivalentIntensity Polarization="HH">-30.0</NoiseEquivalentIntensity></SourceAttributes>
+<Product><MeasurementType>Gamma-Nought</MeasurementType></Product></CEOSARD>
+"""
+GRANULE = "NISAR_L2_PR_GCOV_006_172_A_008_2005_QPDH_A_20251122T024618_20251122T024652_X05007_N_F_J_001"
+CONFIG = b"Nrow\n10\n---------\nNcol\n20\n---------\nPolarCase\nmonostatic\n---------\nPolarType\nfull\n"
+
+
+def _summary(path: Path) -> object:
+    from escape_process.readers.geotiff.jaxa import hints_of_alos2
+    from escape_process.readers.geotiff.summary import hints_of_summary
+
+    beside = {"summary.txt": str(path), RASTER: RASTER}
+    return hints_of_summary(beside, SETTINGS).over(hints_of_alos2(beside, SETTINGS))
+
+
+def _manifest(path: Path) -> object:
+    from escape_process.readers.geotiff.nisar_manifest import hints_of_manifest
+
+    return hints_of_manifest({"manifest.json": str(path), "HHHH.tif": "HHHH.tif"}, SETTINGS)
+
+
+def _named(data: bytes, folder: Path) -> object:
+    from escape_process.readers.geotiff.hints import hints_of_names
+    from escape_process.readers.geotiff.jaxa import hints_of_alos2, hints_of_mosaic
+    from escape_process.readers.listing import group_products
+
+    name = data.decode("utf-8", errors="replace").replace("/", "_")
+    group_products([str(folder / name)])
+    beside = {name: name}
+    return hints_of_names([name]).over(hints_of_alos2(beside, SETTINGS)).over(hints_of_mosaic(beside, SETTINGS))
+
+
+def _card4l(path: Path) -> object:
+    from escape_process.readers.geotiff.card4l import hints_of_card4l
+
+    return hints_of_card4l({"ALOS2437590500-220630_WWDR2.2GUA_summary.xml": str(path)}, SETTINGS)
+
+
+def _unpacked(path: Path) -> object:
+    from escape_process.readers.archives import archived_names, unpack
+
+    names = archived_names(str(path), SETTINGS)
+    return names, unpack(str(path), path.parent / "unpacked", SETTINGS)
+
+
+def _zips(folder: Path) -> list[bytes]:
+    contents = []
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", kind) as archive:
+            archive.writestr("scene/HH.tif", b"II*\0" * 200)
+            archive.writestr("scene/summary.txt", SUMMARY)
+        contents.append(content.getvalue())
+    return contents
+
+
+def _tars(folder: Path) -> list[bytes]:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        member = tarfile.TarInfo("scene/summary.txt")
+        member.size = len(SUMMARY)
+        archive.addfile(member, io.BytesIO(SUMMARY))
+    return [content.getvalue()]
+
+
+def _config(data: bytes, folder: Path) -> object:
+    from escape_process.readers.covariance.envi import read_config
+
+    return read_config(data, "config.txt")
+
+
+def _ceos(folder: Path) -> list[str]:
+    design = Design(lines=120, pixels=80)
+    powers = (("HH", 0.1), ("HV", 0.01), ("VV", 0.12))
+    even = {name: np.full((design.lines, design.pixels), power) for name, power in powers}
+    return write_product(design, scatter(design, even), folder)
+
+
+def _gcov(folder: Path) -> list[str]:
+    powers = {name: np.full((60, 70), 0.1, dtype=np.float32) for name in ("HH", "HV", "VH", "VV")}
+    layers = {"factor": np.full((60, 70), 0.8), "mask": np.ones((60, 70))}
+    return [str(write_gcov(folder / "gcov.h5", powers, looks=20.0, **layers))]
+
+
+def _matrix(folder: Path) -> list[str]:
+    write_envi(folder / "C3", matrices()[1])
+    return [str(path) for path in sorted((folder / "C3").iterdir())]
+
+
+def of_product(name: str, family: Family, write: Callable[[Path], list[str]], part: str) -> Parser:
+    """Return what fuzzes one file of a product, described and read; its other files stay as our writer made them."""
+
+    def seeds(folder: Path) -> list[bytes]:
+        return [Path(next(file for file in write(folder) if part in Path(file).name)).read_bytes()]
+
+    def parse(data: bytes, folder: Path) -> object:
+        module = import_module(f"escape_process.readers.{family}")
+        product = folder / "product"
+        if not product.exists():
+            product.mkdir()
+            write(product)
+        files = sorted(str(path) for path in product.rglob("*") if path.is_file())
+        Path(next(file for file in files if part in Path(file).name)).write_bytes(data)
+        described = module.describe(files, SETTINGS)
+        hrefs = {key: str(asset["href"]) for key, asset in described.assets.items()}
+        layers = [band["name"] for asset in described.assets.values() for band in asset.get("bands", ())]
+        for layer in dict.fromkeys(layers):
+            with module.open_layer(Source(family, layer, hrefs), SETTINGS) as raster:
+                raster.read(1, window=Window(0, 0, min(8, raster.width), min(8, raster.height)))
+        return described
+
+    return Parser(name, parse, seeds)
+
+
+def _one(content: bytes) -> Callable[[Path], list[bytes]]:
+    return lambda folder: [content]
+
+
+PRODUCTS = (
+    Parser("summary", of_file("summary.txt", _summary), _one(SUMMARY)),
+    Parser(
+        "manifest",
+        of_file("manifest.json", _manifest),
+        documents({"source": f"{GRANULE}.h5", "radiometry": "gamma0"}),
+    ),
+    Parser("names", _named, _one(RASTER.encode())),
+    Parser("card4l", of_file("summary.xml", _card4l), _one(CARD4L)),
+    Parser("zip", of_file("product.zip", _unpacked), _zips),
+    Parser("tar", of_file("product.tar.gz", _unpacked), _tars),
+    of_product("ceos-leader", "ceos", _ceos, "LED-"),
+    of_product("ceos-image", "ceos", _ceos, "IMG-HH"),
+    of_product("envi", "covariance", _matrix, "C11.bin.hdr"),
+    of_product("nisar", "nisar", _gcov, ".h5"),
+    Parser("polsarpro", _config, _one(CONFIG)),
+)
