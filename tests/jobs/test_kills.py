@@ -99,7 +99,7 @@ def test_a_stop_does_not_wait_for_a_job_that_does_not_listen(tmp_path: Path) -> 
         wait_for(lambda: service.ticks("deaf"))
         began = time.monotonic()
         service.stop()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30  # the job would go on for a minute
         assert not psutil.pid_exists(service.ticks("deaf")[0])
         service.start()
         status = wait_for(lambda: (status := service.status(job))["status"] == "running" and status)
