@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionError, UnauthenticatedError
+from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, PreconditionError, UnauthenticatedError
 from obstore.store import S3Store
 
-from escape_process.errors import SceneError, UpstreamError
+from escape_process.errors import SceneError, TransientError, UpstreamError
 from escape_process.remote import BlockSource, describe
 from escape_process.settings import Settings
 from escape_process.targets import Bucket
@@ -266,6 +266,5 @@ def _told(href: str, absence_too: bool = True) -> Iterator[None]:
     except PreconditionError as error:
         raise UpstreamError(f"{describe(href)} changed while it was read; try again.") from error
     except (BaseError, ValueError, OSError) as error:
-        raise UpstreamError(
-            f"{describe(href)} cannot be reached: the object storage fails; try again later."
-        ) from error
+        kind = TransientError if isinstance(error, GenericError | OSError) else UpstreamError
+        raise kind(f"{describe(href)} cannot be reached: the object storage fails; try again later.") from error

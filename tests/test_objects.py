@@ -18,7 +18,7 @@ from s3_server import BUCKET, S3Server
 
 from escape_process import hrefs, objects
 from escape_process.catalogue.item_assets import resolve
-from escape_process.errors import InvalidInputError, SceneError, UpstreamError
+from escape_process.errors import InvalidInputError, SceneError, TransientError, UpstreamError
 from escape_process.settings import Settings
 from escape_process.targets import Bucket
 
@@ -103,7 +103,7 @@ def test_failures_are_sentences(s3: S3Server) -> None:
         {"buckets": [{"url": "s3://maps", "endpoint": "http://127.0.0.1:9", "key_id": "a", "secret": "b"}]}
         | {"http_attempts": 1}
     )
-    with pytest.raises(UpstreamError, match=r"^a\.tif at maps cannot be reached: the object storage fails"):
+    with pytest.raises(TransientError, match=r"^a\.tif at maps cannot be reached: the object storage fails"):
         hrefs.open_href(f"s3://{BUCKET}/a.tif", gone)
     with pytest.raises(InvalidInputError, match="object_storage") as caught:
         Settings.load({"object_storage": {"url": "s3://maps", "key_id": "top-secret"}}, Path())
