@@ -84,7 +84,8 @@ def test_the_commands_for_values_per_field_give_a_table(elsewhere: Path) -> None
 
 def test_the_commands_for_ones_own_scenes_give_a_result(elsewhere: Path, shared_data: Path) -> None:
     (elsewhere / "nisar_quadpol_gcov").symlink_to(shared_data / "nisar_quadpol_gcov")
-    first, second = [one for one in _commands() if "my-scenes" in one]
-    _run(first)
-    _run(second)
+    (described,) = [one for one in _commands() if "make-item nisar_quadpol_gcov" in one]
+    (retrieved,) = [one for one in _commands() if "run --catalog my-scenes" in one]
+    _run(described)
+    _run(retrieved)
     assert list((elsewhere / "data" / "catalog" / "escape-soil-moisture").glob("*/soil_moisture.tif"))
