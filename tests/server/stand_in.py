@@ -38,7 +38,7 @@ class StandIn(EscapeProcessor):
             raise FAILURES[word]
         measured = {"pixels": 3000, "seconds": 0.5, "device_bytes": 2**20} if word == "measured" else {}
         report = {"seed": request.seed, "process": os.getpid()}
-        return SimpleNamespace(items=ITEMS, report=report, measured=measured)
+        return SimpleNamespace(items=ITEMS, report=report, provenance={"entity": {}}, measured=measured)
 
 
 class OnlyJobs(StandIn):
