@@ -161,6 +161,7 @@ def test_the_openapi_document_says_what_needs_a_token(client: httpx.Client) -> N
         ("get", "/jobs/{jobId}/results"),
         ("get", "/jobs/{jobId}/results/{outputId}"),
         ("get", "/jobs/{jobId}/logs"),
+        ("get", "/jobs/{jobId}/prov"),
     }
 
 
