@@ -26,6 +26,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 SHORTEST_TOKEN = 16
 """Characters of a bearer token, so that an empty or guessable one does not pass for protection."""
 
+OWNERS = "owner-"
+"""What the names of owners' folders begin with."""
+
 _WITH_SECRETS = ("auth", "hosts", "stac_api", "object_storage", "buckets", "settings")
 """Settings whose value no message repeats. A fault of all settings together comes with all of them."""
 
@@ -257,12 +260,16 @@ class Settings(BaseModel):
         return self.catalog_dir / self.results_collection
 
     @property
+    def unpublished_place(self) -> str:
+        """Folder of results with `publish` false, under `data_dir` and in object storage; each owner has one."""
+        if self._owner is None:
+            return "unpublished"
+        return f"unpublished/{OWNERS}{hashlib.sha256(self._owner.encode()).hexdigest()[:32]}"
+
+    @property
     def unpublished_dir(self) -> Path:
         """Results of requests with `publish` false: served by address, an owner's to that owner; listed nowhere."""
-        folder = self.data_dir / "unpublished"
-        if self._owner is None:
-            return folder
-        return folder / f"owner-{hashlib.sha256(self._owner.encode()).hexdigest()[:32]}"
+        return self.data_dir / self.unpublished_place
 
     @property
     def staging_dir(self) -> Path:

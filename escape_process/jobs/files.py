@@ -12,6 +12,7 @@ from werkzeug.security import safe_join
 
 from escape_process.jobs.auth import owner
 from escape_process.objects import sign, sizes_of_results
+from escape_process.publishing.files import stored_folder
 from escape_process.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -35,18 +36,18 @@ def install_files(app: Flask, settings: Settings) -> None:
     def catalog(path: str) -> Response:
         collection, _, inside = path.partition("/")
         published = collection == settings.results_collection
-        return (_signed_link(inside, settings, published=True) if published else None) or _serve(
+        return (signed_link(inside, settings, published=True) if published else None) or _serve(
             settings.catalog_dir, path
         )
 
     def unpublished(path: str) -> Response:
         if settings.auth is None:
-            return _signed_link(path, settings, published=False) or _serve(settings.unpublished_dir, path)
+            return signed_link(path, settings, published=False) or _serve(settings.unpublished_dir, path)
         mine = settings.of_owner(owner())
         folder, _, inside = path.partition("/")
         if folder != mine.unpublished_dir.name:
             raise NotFound("There is no such file.")
-        return _signed_link(inside, mine, published=False) or _serve(mine.unpublished_dir, inside)
+        return signed_link(inside, mine, published=False) or _serve(mine.unpublished_dir, inside)
 
     def allow_any_origin(response: Response) -> Response:
         if request.endpoint in ("catalog_file", "unpublished_file"):
@@ -58,7 +59,7 @@ def install_files(app: Flask, settings: Settings) -> None:
     app.after_request(allow_any_origin)
 
 
-def _signed_link(path: str, settings: Settings, *, published: bool) -> Response | None:
+def signed_link(path: str, settings: Settings, *, published: bool) -> Response | None:
     """Lead to a result's file in object storage by a link that ends; None where it is not there."""
     storage = settings.object_storage
     folder, _, name = path.partition("/")
@@ -67,11 +68,10 @@ def _signed_link(path: str, settings: Settings, *, published: bool) -> Response 
     place = settings.results_dir if published else settings.unpublished_dir
     if (place / folder / name).exists():
         return None
-    home = settings.results_collection if published else "unpublished"
-    href = f"{storage.place}/{home}/{folder}/{name}"
-    if name not in sizes_of_results(f"{storage.place}/{home}/{folder}", settings):
+    stored = stored_folder(folder, storage, settings, published=published)
+    if name not in sizes_of_results(stored, settings):
         return None
-    response = cast(Response, redirect(sign(href, settings, storage.presign), 307))
+    response = cast(Response, redirect(sign(f"{stored}/{name}", settings, storage.presign), 307))
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -28,7 +28,7 @@ from escape_process.jobs.manager import JobManager
 from escape_process.jobs.processes import Group, die_with_parent, is_gone, this_process
 from escape_process.jobs.startup import configure_logging, load_config
 from escape_process.jobs.store import Job
-from escape_process.settings import Settings
+from escape_process.settings import OWNERS, Settings
 
 LOGGER = logging.getLogger("escape_process.jobs.worker")  # not __main__, which run as a module has
 
@@ -181,7 +181,9 @@ class Worker:
             self._tell(job)
 
     def _remove_abandoned(self) -> None:
-        for folder in (self._settings.results_dir, self._settings.unpublished_dir):
+        unpublished = self._settings.unpublished_dir
+        owned = unpublished.glob(f"{OWNERS}*")
+        for folder in (self._settings.results_dir, self._settings.staging_dir, unpublished, *owned):
             remove_abandoned(folder)
 
     def _tell(self, job: Job) -> None:

@@ -30,7 +30,7 @@ def results_folder(request: RetrievalRequest, settings: Settings) -> Path:
 
 def stored_folder(id: str, storage: ObjectStorage, settings: Settings, *, published: bool) -> str:
     """Return the s3 address of the folder that a result's files lie in."""
-    return f"{storage.place}/{settings.results_collection if published else 'unpublished'}/{id}"
+    return f"{storage.place}/{settings.results_collection if published else settings.unpublished_place}/{id}"
 
 
 def upload_files(

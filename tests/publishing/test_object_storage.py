@@ -18,6 +18,7 @@ from waiting import wait_for
 
 from escape_process.catalogue.publish import find_published
 from escape_process.errors import CancelledError, UpstreamError
+from escape_process.jobs.files import signed_link
 from escape_process.publishing import find_result, keep_result
 from escape_process.settings import Settings
 
@@ -69,6 +70,17 @@ def test_links_are_signed_where_no_server_would(tmp_path: Path, s3: S3Server) ->
         content = httpx.get(asset["href"], trust_env=False).raise_for_status().content
         assert "1220" + hashlib.sha256(content).hexdigest() == asset["file:checksum"], key
         assert "X-Amz-Signature" in asset["href"]
+
+
+def test_unpublished_files_are_signed_for_their_owner_alone(tmp_path: Path, s3: S3Server) -> None:
+    settings = storing(tmp_path, s3, presign=60)
+    alice, bob = settings.of_owner("alice"), settings.of_owner("bob")
+    kept = keep_result(write_result("one", tmp_path, alice), alice, published=False)
+    (name,) = {Path(asset["href"]).name for key, asset in kept.item["assets"].items() if key == "flags"}
+    assert {key.rpartition("/")[0] for key in s3.stored()} == {f"soil/{alice.unpublished_place}/one"}
+    assert signed_link(f"one/{name}", alice, published=False) is not None
+    for other in (bob, settings):
+        assert signed_link(f"one/{name}", other, published=False) is None
 
 
 @pytest.mark.parametrize("how", ["dismissed", "dismissed at the end", "failed"])
