@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from escape_process.catalogue.sources import Declaration, make_item
+from escape_process.catalogue.sources import Declaration
 from escape_process.layers import UNUSABLE
+from escape_process.make_items import make_item
 from escape_process.pipeline import Outcome, run
 from escape_process.records import Window
 from escape_process.request import RetrievalRequest
