@@ -136,7 +136,7 @@ def check_whole(service: Service, job: str, reference: Reference) -> None:
     assert len(computed) == len(set(computed)), "a finished block was computed again"
     assert rasters_of(service.folder) == reference.rasters
     files = sorted(path.suffix for path in (service.folder / "data" / "jobs").glob(f"{job}*"))
-    assert files == [".json", ".log"]
+    assert files == [".json", ".log", ".prov"]
     check_published(service.folder)
     wait_for(lambda: not leftovers(service.folder))
 
