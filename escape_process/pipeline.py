@@ -177,7 +177,8 @@ def _compute(stack: Stack, ids: Sequence[str], folder: Path, context: _Context) 
     dates = [date for date in range(len(ids)) if has_data(tiles, date)]
     if not dates:
         names = ", ".join(one.scenes[0].id for one in stack.passes)
-        raise SceneError(f"No pixel of {names} is valid in the area asked: all are masked or missing there.")
+        why = "all are masked or missing there" if ensemble.kept else "all members of the ensemble were rejected for it"
+        raise SceneError(f"No pixel of {names} has a value in the area asked: {why}.")
     told = {"calibration": ensemble.report, "grid": tell_grid(stack), **table}
     kept, results = [], []
     for position, date in enumerate(dates):
