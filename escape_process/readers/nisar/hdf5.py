@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5l, h5o
+from h5py import h5d, h5f, h5fd, h5g, h5l, h5o, h5p
 from numpy.typing import NDArray
 
 from escape_process.errors import SceneError
@@ -51,13 +51,30 @@ def open_stream(stream: BinaryIO, name: str) -> Iterator["Hdf5"]:
         raise SceneError(f"{name} is no HDF5 file: {why}.")
     view = View(stream, size)
     with in_our_words(view, name):
-        opened = h5py.File(view, "r", rdcc_nbytes=0)
+        opened = _open_file(view)
     with contextlib.closing(opened):
         file = Hdf5(opened, view, name)
         with in_our_words(view, name):
             if opened.userblock_size:
                 raise SceneError(f"{name} has a user block before its HDF5 part: give it without.")
         yield file
+
+
+def _open_file(view: View) -> h5py.File:
+    """Open a file as h5py does, but let go of its access properties at once, also where it fails.
+
+    They hold the file object. Kept alive by a traceback until the process ends, they are freed by the HDF5 library
+    after the interpreter is gone, which crashes.
+    """
+    access = h5p.create(h5p.FILE_ACCESS)
+    try:
+        access.set_fclose_degree(h5f.CLOSE_STRONG)
+        elements, slots, _, preemption = access.get_cache()
+        access.set_cache(elements, slots, 0, preemption)  # no chunks: values are not read through the library
+        access.set_fileobj_driver(h5fd.fileobj_driver, view)
+        return h5py.File(h5f.open(b"remote", h5f.ACC_RDONLY, fapl=access))
+    finally:
+        access.close()
 
 
 class Hdf5:
