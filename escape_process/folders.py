@@ -103,7 +103,12 @@ def _is_local(folder: Path) -> bool:
 def _hold(folder: Path) -> int:
     """Return the open descriptor that is the hold."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # also where it was removed between the attempt and the look at what is there
+            if folder.is_file():
+                raise
+            continue
         with contextlib.suppress(FileNotFoundError), _opened(folder) as descriptor:
             _locked(descriptor, fcntl.LOCK_SH)  # waits for one who removes it
             if _leads_to(folder, descriptor):

@@ -243,7 +243,7 @@ def open_raster(href: str, settings: Settings) -> Iterator[Any]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the reader refuses it with a sentence
                     dataset = rasterio.open(name, driver="GTiff", opener=opener)
-            except RasterioError as error:
+            except (RasterioError, UnicodeDecodeError) as error:  # the latter of texts in the header
                 damaged = SceneError(
                     f"The file {file_name(href)} is not a GeoTIFF or its header is damaged: give a readable GeoTIFF"
                     " or COG."
@@ -252,7 +252,7 @@ def open_raster(href: str, settings: Settings) -> Iterator[Any]:
             with contextlib.closing(dataset):
                 try:
                     yield dataset
-                except (RasterioIOError, WarpOperationError, EscapeError) as error:
+                except (RasterioIOError, WarpOperationError, UnicodeDecodeError, EscapeError) as error:
                     if failures:
                         raise failures[0] from error
                     if isinstance(error, EscapeError) or _blames_another(error, serial):

@@ -17,6 +17,7 @@ from affine import Affine
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from escape_process import hrefs, remote
@@ -367,6 +368,19 @@ def test_gdal_opens_no_address_and_probes_no_sidecar(
         assert len(dataset.files) == 1
     assert {path for path, _ in server.seen} == {"/HH.tif"}
     assert "CURL" not in capfd.readouterr().err
+
+
+def test_texts_in_a_header_that_are_no_utf8_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "local.tif"
+    crs = CRS.from_wkt('LOCAL_CS["a place of its own",UNIT["metre",1]]')
+    profile = {"height": 4, "width": 4, "count": 1, "dtype": "uint8", "transform": Affine(1, 0, 9, 0, -1, 9)}
+    with rasterio.open(path, "w", driver="GTiff", crs=crs, **profile):
+        pass
+    content = path.read_bytes()
+    assert b"a place of its own" in content
+    path.write_bytes(content.replace(b"a place of its own", b"a place \xb3f its own"))
+    with pytest.raises(SceneError, match="header is damaged"), hrefs.open_raster(str(path), SETTINGS) as dataset:
+        dataset.crs.to_wkt()
 
 
 def test_a_virtual_raster_cannot_send_gdal_to_an_address(server: _Server, geotiff: Path) -> None:
