@@ -5,10 +5,10 @@ a polygon that seems to span the globe.
 """
 
 import datetime as dt
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import shapely
 import shapely.affinity
 import shapely.errors
@@ -30,15 +30,18 @@ def footprint_of(item: Mapping[str, Any]) -> BaseGeometry | None:
     if not isinstance(geometry, Mapping):
         return None
     try:
-        shape = shapely.make_valid(shapely.force_2d(shapely.geometry.shape(geometry)))
-        west, south, east, north = shape.bounds
+        with np.errstate(invalid="ignore"):  # GEOS warns of NaN, which is refused below
+            shape = shapely.force_2d(shapely.geometry.shape(geometry))
+        places = shapely.get_coordinates(shape)
+        if not places.size or not np.isfinite(places).all():
+            return None
+        (west, south), (east, north) = places.min(axis=0), places.max(axis=0)
+        if west < -540 or east > 540 or south < -90.1 or north > 90.1:
+            return None
+        parts = shapely.get_parts(shapely.make_valid(shape))
+        return cast(BaseGeometry, shapely.union_all([_in_one_piece(part) for part in parts]))
     except (shapely.errors.ShapelyError, *_MALFORMED):
         return None
-    if shape.is_empty or not all(map(math.isfinite, shape.bounds)):
-        return None
-    if west < -540 or east > 540 or south < -90.1 or north > 90.1:
-        return None
-    return cast(BaseGeometry, shapely.union_all([_in_one_piece(part) for part in shapely.get_parts(shape)]))
 
 
 def _in_one_piece(part: BaseGeometry) -> BaseGeometry:

@@ -420,7 +420,17 @@ def test_a_null_datetime_has_a_start_and_an_end(item: Make) -> None:
 
 def test_a_scene_without_a_footprint_is_refused(item: Make) -> None:
     nowhere = item()
-    for geometry in (None, {}, {"type": "Point", "coordinates": [0, 0]}, {"type": "Polygon", "coordinates": []}):
+    square = [[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]]
+    unfinished = [[[0.0, 0.0], [1.0, 0.0], [1.0, float("nan")], [0.0, 1.0], [0.0, 0.0]]]
+    for geometry in (
+        None,
+        {},
+        {"type": "Point", "coordinates": [0, 0]},
+        {"type": "Polygon", "coordinates": []},
+        {"type": "Polygon", "coordinates": unfinished},
+        {"type": "MultiPolygon", "coordinates": [square, unfinished]},
+        {"type": "Polygon", "coordinates": [[[0.0, 0.0], [1.0, 0.0], [1.0, 1e999], [0.0, 1.0], [0.0, 0.0]]]},
+    ):
         nowhere["geometry"] = geometry
         assert refuse(nowhere) == "It has no valid footprint (geometry)."
 
