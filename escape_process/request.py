@@ -65,7 +65,10 @@ def _bbox_to_crs84(value: Any) -> Any:
         transformer = Transformer.from_crs(CRS.from_user_input(name), "OGC:CRS84", always_xy=True)
     except (CRSError, TypeError) as error:
         raise ValueError(f"names an unknown crs {name!r}") from error
-    bounds = [float(number) for number in transformer.transform_bounds(*corners)]
+    try:
+        bounds = [float(number) for number in transformer.transform_bounds(*corners)]
+    except OverflowError as error:
+        raise ValueError(f"has a corner that lies outside {name}") from error
     if not all(math.isfinite(number) for number in bounds):
         raise ValueError(f"{corners} lies outside {name}")
     return bounds
@@ -74,6 +77,8 @@ def _bbox_to_crs84(value: Any) -> Any:
 def _check_geometry(value: dict[str, Any]) -> dict[str, Any]:
     if value.get("type") == "Feature":
         value = value.get("geometry") or {}
+    if not isinstance(value, dict):
+        raise ValueError("is a Feature without a geometry")  # noqa: TRY004, pydantic wants ValueError
     if value.get("type") not in ("Polygon", "MultiPolygon"):
         raise ValueError(f"must be a GeoJSON Polygon or MultiPolygon, not {value.get('type')!r}")
     try:

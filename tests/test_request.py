@@ -49,6 +49,8 @@ def refusal(**inputs: Any) -> str:
         ({"geometry": {"type": "Polygon", "coordinates": "x"}}, ["geometry", "coordinates"]),
         ({"geometry": {"type": "Polygon", "coordinates": [[[10**400, 0]] * 4]}}, ["geometry", "coordinates"]),
         ({"bbox": AREA, "datetime": "0001-01-01T00:00:00+14:00"}, ["datetime", "0001", "RFC 3339"]),
+        ({"geometry": {"type": "Feature", "geometry": [SQUARE]}}, ["geometry", "Feature without a geometry"]),
+        ({"bbox": {"bbox": [0, 10**400, 1, 10**401], "crs": "EPSG:32630"}}, ["bbox", "corner", "EPSG:32630"]),
         ({"geometry": BOW_TIE}, ["geometry", "valid polygon", "Self-intersection"]),
         ({"bbox": AREA, "geometry": SQUARE}, ["bbox and geometry exclude each other"]),
         ({}, ["bbox, geometry and ids"]),

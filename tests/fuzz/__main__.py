@@ -1,6 +1,7 @@
 """Fuzz each parser, or the one named, and print a line for each; exit with 1 where one failed."""
 
 import argparse
+import math
 import os
 import random
 import sys
@@ -20,6 +21,13 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="./run fuzz", description=__doc__)
     arguments.add_argument("seconds", nargs="?", type=float, default=30.0, help="for each parser (default: 30)")
     arguments.add_argument("name", nargs="?", choices=sorted(PARSERS), help="only this parser")
+    arguments.add_argument(
+        "--inputs",
+        type=int,
+        default=math.inf,
+        metavar="N",
+        help="at most so many inputs a parser; with --seed the same ones on every machine, if the seconds suffice",
+    )
     arguments.add_argument("--seed", type=int, default=None, help="of the random numbers (default: another each time)")
     arguments.add_argument("--replay", type=Path, metavar="FILE", help="parse one input that was kept, by NAME")
     given = arguments.parse_args()
@@ -28,19 +36,21 @@ def main() -> int:
             arguments.error("--replay needs the parser's NAME")
         with tempfile.TemporaryDirectory() as folder:
             try:
-                replay("fuzz.parsers", given.name, 0.0, 0, Path(folder), given.replay.resolve())
+                replay("fuzz.parsers", given.name, 0.0, 0, 0, Path(folder), given.replay.resolve())
                 print("accepted")
             except PARSERS[given.name].expected as error:
                 print(f"refused: {error}")
         return 0
     seed = random.SystemRandom().randrange(2**31) if given.seed is None else given.seed
     names = [given.name] if given.name else list(PARSERS)
-    print(f"{len(names)} parsers, {given.seconds:g} s each, seed {seed}", flush=True)
+    bound = f"{given.seconds:g} s" + (f" or {given.inputs} inputs" if given.inputs < math.inf else "")
+    print(f"{len(names)} parsers, {bound} each, seed {seed}", flush=True)
     failed = 0
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for outcome in pool.map(lambda name: fuzz(name, given.seconds, seed), names):
+        for outcome in pool.map(lambda name: fuzz(name, given.seconds, seed, given.inputs), names):
             word = "ok" if not outcome.failures else f"{len(outcome.failures)} FAILED"
-            print(f"{outcome.name:<20} {outcome.cases:>9} inputs in {outcome.seconds:4.0f} s  {word}", flush=True)
+            inputs = f"{outcome.cases:>9} inputs {outcome.digest[:8]:8}"
+            print(f"{outcome.name:<20} {inputs} in {outcome.seconds:4.0f} s  {word}", flush=True)
             for failure in outcome.failures:
                 failed += 1
                 kept = failure.save(outcome.name, KEPT)

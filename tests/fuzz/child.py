@@ -2,7 +2,8 @@
 
 The input of the case under way lies in a mapped file, so that it survives whatever the parser does to the process.
 Where atheris is installed it chooses what to damage next by the lines of the package that an input reached; else every
-case starts from a seed, which finds less in a day but nearly the same in half a minute.
+case starts from a seed, which finds less in a day but nearly the same in half a minute. A number of inputs is always
+made the second way: which they are then depends on neither the machine nor the code that is tried.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import hashlib
 import importlib
 import json
 import logging
+import math
 import mmap
 import os
 import random
@@ -77,6 +79,8 @@ class Fuzzer:
         self._case = Case(folder / "case")
         self._seen: set[str] = set()
         self._limit: int | None = None
+        self.digest = hashlib.sha256()
+        """Of all inputs."""
 
     def bound(self) -> None:
         """Take the memory of what was parsed so far as what is needed."""
@@ -89,6 +93,7 @@ class Fuzzer:
         """Parse one input."""
         data = data[: mutations.LONGEST]
         self._case.begin(data)
+        self.digest.update(len(data).to_bytes(4) + data)
         try:
             self._parse(data, self._scratch)
         except self._expected:
@@ -153,15 +158,19 @@ def _explore(fuzzer: Fuzzer, seeds: list[bytes], seconds: float, seed: int, fold
     atheris.Fuzz()
 
 
-def _wander(fuzzer: Fuzzer, seeds: list[bytes], seconds: float, seed: int) -> None:
-    """Run cases for some seconds, each damaged from a seed."""
+def _wander(fuzzer: Fuzzer, seeds: list[bytes], seconds: float, inputs: float, seed: int) -> bool:
+    """Run cases for some seconds, but not more than some, each damaged from a seed; tell whether all were run."""
     randomness = random.Random(seed)
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and inputs > 0:
         fuzzer.run(mutations.mutate(randomness.choice(seeds), seeds, randomness))
+        inputs -= 1
+    return inputs <= 0
 
 
-def main(module: str, name: str, seconds: float, seed: int, folder: Path, replay: Path | None) -> None:
+def main(
+    module: str, name: str, seconds: float, inputs: float, seed: int, folder: Path, replay: Path | None = None
+) -> None:
     """Fuzz the parser of a name in the registry that a module has, or replay one input."""
     try:
         import atheris  # type: ignore[import-not-found]
@@ -171,7 +180,7 @@ def main(module: str, name: str, seconds: float, seed: int, folder: Path, replay
     warnings.simplefilter("ignore")
     socket.socket.connect = _refuse  # type: ignore[method-assign]
     socket.getaddrinfo = _refuse
-    guided = atheris is not None and replay is None
+    guided = atheris is not None and replay is None and inputs == math.inf
     with atheris.instrument_imports(include=["escape_process"]) if guided else contextlib.nullcontext():
         parser = importlib.import_module(module).PARSERS[name]
         if replay is not None:
@@ -186,8 +195,8 @@ def main(module: str, name: str, seconds: float, seed: int, folder: Path, replay
     (folder / "ready").touch()
     if guided:
         _explore(fuzzer, seeds, seconds, seed, folder, atheris)
-    else:
-        _wander(fuzzer, seeds, seconds, seed)
+    elif _wander(fuzzer, seeds, seconds, inputs, seed):
+        (folder / "digest").write_text(fuzzer.digest.hexdigest(), encoding="ascii")
 
 
 if __name__ == "__main__":
@@ -195,7 +204,7 @@ if __name__ == "__main__":
         sys.argv[1],
         sys.argv[2],
         float(sys.argv[3]),
-        int(sys.argv[4]),
-        Path(sys.argv[5]),
-        Path(sys.argv[6]) if len(sys.argv) > 6 else None,
+        float(sys.argv[4]),
+        int(sys.argv[5]),
+        Path(sys.argv[6]),
     )

@@ -204,8 +204,9 @@ def _archives(folder: Path) -> list[bytes]:
 
     path = folder / "archive.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"NET/Hill/{STATION_NAME}", STATION)
-        archive.writestr(f"NET/Hill/{STATION_NAME.replace('_sm_', '_ts_')}", STATION.replace(b"0.2", b"9.2"))
+        for kind, data in (("_sm_", STATION), ("_ts_", STATION.replace(b"0.2", b"9.2"))):
+            name = zipfile.ZipInfo(f"NET/Hill/{STATION_NAME.replace('_sm_', kind)}")  # without the time of writing
+            archive.writestr(name, data, zipfile.ZIP_DEFLATED)
     return [path.read_bytes()]
 
 

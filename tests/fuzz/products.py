@@ -1,5 +1,6 @@
 """What is fuzzed of the readers of products that users hold: headers, leaders, matrices, HDF5, archives."""
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -78,19 +79,19 @@ def _zips(folder: Path) -> list[bytes]:
     for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", kind) as archive:
-            archive.writestr("scene/HH.tif", b"II*\0" * 200)
-            archive.writestr("scene/summary.txt", SUMMARY)
+            for name, data in (("scene/HH.tif", b"II*\0" * 200), ("scene/summary.txt", SUMMARY)):
+                archive.writestr(zipfile.ZipInfo(name), data, kind)  # without the time of writing
         contents.append(content.getvalue())
     return contents
 
 
 def _tars(folder: Path) -> list[bytes]:
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+    with tarfile.open(fileobj=content, mode="w") as archive:
         member = tarfile.TarInfo("scene/summary.txt")
         member.size = len(SUMMARY)
         archive.addfile(member, io.BytesIO(SUMMARY))
-    return [content.getvalue()]
+    return [gzip.compress(content.getvalue(), mtime=0)]
 
 
 def _config(data: bytes, folder: Path) -> object:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,20 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 
 @pytest.mark.parametrize("name", sorted(PARSERS))
-def test_a_parser_accepts_its_own_seeds(name: str, tmp_path: Path) -> None:
+def test_a_parser_accepts_its_own_seeds_which_are_always_the_same(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "seeds").mkdir()
     seeds = PARSERS[name].seeds(tmp_path / "seeds")
     assert seeds
     for seed in seeds:
         assert len(seed) <= mutations.LONGEST
         PARSERS[name].parse(seed, tmp_path)
+
+    later = time.time() + 400 * 24 * 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    (tmp_path / "later").mkdir()
+    assert PARSERS[name].seeds(tmp_path / "later") == seeds
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,15 @@ def test_the_same_seed_does_the_same_damage() -> None:
     first, second = ([mutations.mutate(seeds[0], seeds, random.Random(number)) for number in range(50)] for _ in "ab")
     assert first == second
     assert len(set(first)) > 25
+
+
+def test_a_number_of_inputs_are_the_same_ones_each_time() -> None:
+    first, second, other = (fuzz("refuses", 60.0, seed, inputs=300, module="fuzz.planted") for seed in (7, 7, 8))
+    assert first.cases == second.cases == 301  # with the valid one
+    assert first.digest == second.digest != other.digest
+    cut_short = fuzz("refuses", 0.5, 7, inputs=10**9, module="fuzz.planted")
+    assert 0 < cut_short.cases < 10**9
+    assert not cut_short.digest
 
 
 def test_damaged_json_is_mostly_json() -> None:

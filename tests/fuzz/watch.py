@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -49,23 +50,35 @@ class Outcome:
     name: str
     seconds: float = 0.0
     cases: int = 0
+    digest: str = ""
+    """SHA-256 of the inputs, where as many as were asked for were tried."""
     failures: list[Failure] = field(default_factory=list)
 
 
-def fuzz(name: str, seconds: float, seed: int, module: str = "fuzz.parsers", hang: float = HANG) -> Outcome:
-    """Fuzz the parser of a name in a module's registry for some seconds, in as many children as it takes."""
+def fuzz(
+    name: str,
+    seconds: float,
+    seed: int,
+    inputs: float = math.inf,
+    module: str = "fuzz.parsers",
+    hang: float = HANG,
+) -> Outcome:
+    """Fuzz the parser of a name in a module's registry for some seconds, in as many children as it takes.
+
+    Not more than so many inputs are tried. Where that is a number, the same seed makes the same inputs.
+    """
     outcome = Outcome(name)
-    while outcome.seconds < seconds and len(outcome.failures) < _MOST:
-        left = seconds - outcome.seconds
+    while outcome.seconds < seconds and outcome.cases < inputs and len(outcome.failures) < _MOST:
+        asked = [str(number) for number in (seconds - outcome.seconds, inputs - outcome.cases, seed)]
         with tempfile.TemporaryDirectory(prefix="escape-fuzz-") as folder:
-            _one_child(outcome, Path(folder), left, seed, module, hang)
+            _one_child(outcome, Path(folder), seconds - outcome.seconds, [module, name, *asked], hang)
         seed += 1
     return outcome
 
 
-def _one_child(outcome: Outcome, folder: Path, seconds: float, seed: int, module: str, hang: float) -> None:
+def _one_child(outcome: Outcome, folder: Path, seconds: float, arguments: list[str], hang: float) -> None:
     case, told = Case(folder / "case"), len(outcome.failures)
-    with _started(folder, module, outcome.name, seconds, seed) as child:
+    with _started(folder, arguments) as child:
         began = time.monotonic()
         base = seen = 0
         used = 0.0
@@ -89,6 +102,8 @@ def _one_child(outcome: Outcome, folder: Path, seconds: float, seed: int, module
                 break
         outcome.seconds += time.monotonic() - began
     outcome.cases += case.state()[1]
+    if (folder / "digest").exists():
+        outcome.digest = (folder / "digest").read_text(encoding="ascii")
     for line in (folder / "stdout").read_text(encoding="utf-8").splitlines():
         said = json.loads(line)
         failure = Failure(said["kind"], said["what"], bytes.fromhex(said["input"]))
@@ -102,8 +117,8 @@ def _one_child(outcome: Outcome, folder: Path, seconds: float, seed: int, module
 
 
 @contextmanager
-def _started(folder: Path, module: str, name: str, seconds: float, seed: int) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "fuzz.child", module, name, str(seconds), str(seed), str(folder)]
+def _started(folder: Path, arguments: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "fuzz.child", *arguments, str(folder)]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
