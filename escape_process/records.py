@@ -156,6 +156,8 @@ class Scene:
     terrain_corrected: bool = True
     warnings: tuple[str, ...] = ()
     """What was assumed, one sentence each."""
+    twins: tuple["Scene", ...] = ()
+    """Other items of the same acquisition, the readiest for analysis first: for where this one cannot be opened."""
 
 
 @dataclass(frozen=True, kw_only=True)

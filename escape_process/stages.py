@@ -7,6 +7,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,13 +19,14 @@ from rasterio.warp import transform_geom
 
 import escape_process  # its array API loads torch when first used
 from escape_process import __version__
+from escape_process.catalogue.duplicates import refusals_of_twins
 from escape_process.engine import storage_faults_told
 from escape_process.errors import InvalidInputError, SceneError, UpstreamError
 from escape_process.hrefs import is_remote
 from escape_process.layers import FLAG, LAYERS
 from escape_process.objects import read_object, write_object
 from escape_process.readers import Samples, StackReader, open_scene, places_of, times_of
-from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Stack, Window
+from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Scene, Stack, Window
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 
@@ -40,7 +42,7 @@ SMALLEST_BLOCK = 16
 
 
 def open_scenes(found: Found, settings: Settings) -> tuple[tuple[OpenedScene, ...], Found]:
-    """Open each scene found; one whose rasters are wrong is refused.
+    """Open each scene found, or another item of its acquisition; those whose rasters are wrong are refused.
 
     Raises
     ------
@@ -48,20 +50,29 @@ def open_scenes(found: Found, settings: Settings) -> tuple[tuple[OpenedScene, ..
         where no scene remains and a host's failure is among the reasons.
     """
     opened: list[OpenedScene] = []
-    refused = list(found.refused)
+    kept: list[Scene] = []
+    refused, notes = list(found.refused), list(found.notes)
     upstream: UpstreamError | None = None
     for scene in found.scenes:
-        try:
-            opened.append(open_scene(scene, settings))
-        except (SceneError, UpstreamError) as error:
-            LOGGER.info("refused %s: %s", scene.id, error)
-            refused.append(Refusal(scene.id, str(error)))
-            upstream = error if isinstance(error, UpstreamError) else upstream
+        for refusal in refusals_of_twins(scene):
+            refused.remove(refusal)
+        for number, item in enumerate((scene, *scene.twins)):
+            candidate = replace(item, pass_key=scene.pass_key, twins=scene.twins[number:])
+            try:
+                opened.append(open_scene(candidate, settings))
+            except (SceneError, UpstreamError) as error:
+                LOGGER.info("refused %s: %s", candidate.id, error)
+                refused.append(Refusal(candidate.id, str(error)))
+                upstream = error if isinstance(error, UpstreamError) else upstream
+                continue
+            kept.append(candidate)
+            refused += refusals_of_twins(candidate)
+            if number > 0:
+                notes.append(f"{scene.id} cannot be opened: {candidate.id} of the same acquisition is used instead.")
+            break
     if not opened and upstream is not None:
         raise upstream
-    kept = {scene.id for scene in opened}
-    scenes = tuple(scene for scene in found.scenes if scene.id in kept)
-    return tuple(opened), Found(scenes, tuple(refused), found.notes)
+    return tuple(opened), Found(tuple(kept), tuple(refused), tuple(notes))
 
 
 def check_size(stacks: Sequence[Stack], settings: Settings) -> None:

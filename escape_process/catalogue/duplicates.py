@@ -7,6 +7,7 @@ one another.
 import datetime as dt
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import shapely.affinity
@@ -26,23 +27,29 @@ NEAR_ANTIMERIDIAN = 170.0
 _ALOS2_SCENE = re.compile(r"ALOS2\d{9}-\d{6}")
 
 
-def without_duplicates(scenes: Iterable[Scene]) -> tuple[list[Scene], list[Refusal]]:
-    """Keep one scene of each acquisition, the one that is most ready for analysis; in order of time.
+def without_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
+    """Keep one scene of each acquisition, the one that is readiest for analysis; the others become its twins.
 
     Returns
     -------
-    The scenes kept, and a refusal for each other one that names the scene in its place.
+    The scenes kept, in order of time.
     """
-    kept = []
-    refused = []
+    kept: list[Scene] = []
+    twins: dict[int, list[Scene]] = {}
     known = _Known()
     for scene in sorted(scenes, key=_preference):
-        twin = known.twin_of(scene)
-        if twin is None:
+        other = known.twin_of(scene)
+        if other is None:
             kept.append(scene)
         else:
-            refused.append(Refusal(scene.id, _reason(scene, twin)))
-    return sorted(kept, key=lambda scene: (scene.datetime, scene.id)), refused
+            twins.setdefault(id(other), []).append(scene)
+    joined = [replace(scene, twins=tuple(twins.get(id(scene), ()))) for scene in kept]
+    return sorted(joined, key=lambda scene: (scene.datetime, scene.id))
+
+
+def refusals_of_twins(scene: Scene) -> list[Refusal]:
+    """Return the refusal of each other item of a scene's acquisition, which names the scene."""
+    return [Refusal(twin.id, _reason(twin, scene)) for twin in scene.twins]
 
 
 def _preference(scene: Scene) -> tuple[Any, ...]:
