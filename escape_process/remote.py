@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import IO, Any, Protocol, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +22,7 @@ import httpx
 import tenacity
 
 from escape_process import credentials
-from escape_process.errors import StorageError, TransientError, UpstreamError
+from escape_process.errors import StorageError, TransientError, UpstreamError, upstream_error
 from escape_process.guard import RefusedAddressError, check_form, guarded_client
 from escape_process.settings import Settings
 
@@ -46,6 +47,7 @@ LONGEST_WAIT = 30.0
 
 _BACK_OFF = tenacity.wait_random_exponential(multiplier=0.25, max=5)
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REFUSED = frozenset({401, 403})
 _clients: dict[tuple[int, tuple[str, ...]], httpx.Client] = {}
 _T = TypeVar("_T")
 
@@ -260,8 +262,7 @@ def _answer(method: str, href: str, settings: Settings, follow: bool, **content:
     for hop in range(MOST_REDIRECTS + 1):
         try:
             check_form(str(request.url), settings)
-            credentials.present(request, settings)
-            response = client.send(request, stream=True, follow_redirects=False)
+            response = _send(client, request, settings)
         except RefusedAddressError as error:
             if hop == 0:
                 raise
@@ -273,6 +274,27 @@ def _answer(method: str, href: str, settings: Settings, follow: bool, **content:
             credentials.withdraw(response.next_request, request, settings)
             request = response.next_request
     raise UpstreamError(f"{describe(href)} redirects more than {MOST_REDIRECTS} times; give the address it leads to.")
+
+
+def _send(client: httpx.Client, request: httpx.Request, settings: Settings) -> httpx.Response:
+    """Send a request with what its host is due; once more where the host refuses a signature that was kept."""
+
+    def ask(service: str) -> bytes:
+        try:
+            read = partial(read_body, limit=LONGEST_COMPLAINT)
+            return exchange(service, credentials.of_service(service, settings), read) or b""
+        except StatusError as error:  # the status is not that of the address asked for
+            raise upstream_error(str(error), error) from error
+
+    address = request.url
+    credentials.present(request, settings, ask)
+    response = client.send(request, stream=True, follow_redirects=False)
+    if response.status_code in _REFUSED and credentials.forget(address, settings):
+        response.close()
+        request.url = address
+        credentials.present(request, settings, ask)
+        response = client.send(request, stream=True, follow_redirects=False)
+    return response
 
 
 def host_of(href: str) -> str:
@@ -332,7 +354,7 @@ def _status_failure(href: str, response: httpx.Response, settings: Settings) -> 
         return passing
     if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
         return StatusError(f"{describe(href)} does not exist (HTTP status {status}); check the address.", status)
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+    if status in _REFUSED:
         set_by = "with the operator's credentials" if credentials.known(href, settings) else "without credentials"
         return StatusError(f"{describe(href)} may not be read {set_by} (HTTP status {status}).", status)
     return StatusError(f"{describe(href)} answered with HTTP status {status}; check the address.", status)

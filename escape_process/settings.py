@@ -26,6 +26,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 SHORTEST_TOKEN = 16
 """Characters of a bearer token, so that an empty or guessable one does not pass for protection."""
 
+SIGNED_ADDRESS = "{href}"
+"""Stands for an address in that of the service which signs it."""
+
 OWNERS = "owner-"
 """What the names of owners' folders begin with."""
 
@@ -120,6 +123,13 @@ def _check_query(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _check_service(address: str) -> str:
+    rest = address.replace(SIGNED_ADDRESS, "")
+    if set(rest) & set("{}$# ") or not _host_and_port(rest)[0]:
+        raise ValueError("is not an http(s) address, such as https://host/sign?href={href}")
+    return address
+
+
 class HostAccess(BaseModel):
     """What one remote host is told beside the request. Write secrets as ${NAME}, an environment variable."""
 
@@ -132,6 +142,15 @@ class HostAccess(BaseModel):
     """Sent with every request, such as Authorization."""
     query: Annotated[SecretStr, AfterValidator(_check_query)] | None = None
     """Added to every address that has none of its names yet: a shared access signature."""
+    sign: Annotated[str, AfterValidator(_check_service)] | None = None
+    """Address of a service that gives such signatures for a while: as `token`, for all addresses, or, where `{href}`
+    stands in the address for the one to be signed, as `href`. `msft:expiry` tells until when."""
+
+    @model_validator(mode="after")
+    def _one_signature(self) -> Self:
+        if self.query is not None and self.sign is not None:
+            raise ValueError("takes query or sign, not both")
+        return self
 
 
 class Settings(BaseModel):
