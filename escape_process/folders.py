@@ -56,6 +56,25 @@ def partial_folder(parent: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def unheld(folder: Path, *, if_unknown: bool) -> Iterator[bool]:
+    """Tell whether a folder is there and nobody holds it, and keep everybody from it meanwhile.
+
+    Parameters
+    ----------
+    if_unknown
+        What to tell where nobody can.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(_opened(folder))
+        except FileNotFoundError:
+            yield False
+            return
+        free = _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) if _is_local(folder) else if_unknown
+        yield free and _leads_to(folder, descriptor)
+
+
 def remove_unheld(folder: Path, *, if_unknown: bool) -> None:
     """Remove a folder unless somebody holds it.
 
@@ -64,21 +83,23 @@ def remove_unheld(folder: Path, *, if_unknown: bool) -> None:
     if_unknown
         Whether to remove it where nobody can tell.
     """
-    with contextlib.suppress(FileNotFoundError), _opened(folder) as descriptor:
-        if not _is_local(folder):
-            if not if_unknown:
-                return
-        elif not _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) or not _leads_to(folder, descriptor):
-            return
-        shutil.rmtree(folder, ignore_errors=True)
+    with unheld(folder, if_unknown=if_unknown) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_abandoned(parent: Path) -> None:
     """Remove the partial folders of processes that were killed."""
     for folder in parent.glob(f"{PARTIAL}*"):
-        with contextlib.suppress(FileNotFoundError):
-            is_old = time.time() - folder.stat().st_mtime > _ABANDONED_AFTER
-            remove_unheld(folder, if_unknown=is_old)
+        remove_unheld(folder, if_unknown=is_old(folder))
+
+
+def is_old(path: Path) -> bool:
+    """Tell whether a file or folder has not changed for so long that its process is taken for dead; one gone is old."""
+    try:
+        return time.time() - path.stat().st_mtime > _ABANDONED_AFTER
+    except FileNotFoundError:
+        return True
 
 
 def file_system(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:

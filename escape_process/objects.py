@@ -24,6 +24,8 @@ from escape_process.targets import Bucket
 PART_SIZE = 8 * 1024 * 1024
 """Bytes of one part of an upload; files up to this size go in one piece."""
 PARTS_AT_ONCE = 4
+_MARK: Any = "upload"
+"""Name of the metadata of an object that says which upload it came by."""
 MOST_LISTED = 10_000
 """Objects that one listing gives."""
 
@@ -130,11 +132,13 @@ def write_object(href: str, content: bytes, settings: Settings, media_type: str)
         obstore.put(store, key, content, attributes={"Content-Type": media_type})
 
 
-def upload(path: Path, href: str, settings: Settings, media_type: str, sha256: str) -> None:
+def upload(path: Path, href: str, settings: Settings, *, media_type: str, sha256: str, mark: str) -> None:
     """Store a file in the results' storage, large ones in parts, and read it back to see that it arrived.
 
     Parameters
     ----------
+    mark
+        Kept with the object: by it `delete_marked` knows whose it is.
     sha256
         What the bytes must hash to, in hex.
 
@@ -144,7 +148,7 @@ def upload(path: Path, href: str, settings: Settings, media_type: str, sha256: s
         where the storage does not take it, or holds something else afterwards; that is then removed.
     """
     store, key = _place(href, _results(settings), settings)
-    attributes: Any = {"Content-Type": media_type}
+    attributes: Any = {"Content-Type": media_type, _MARK: mark}
     with _told(href):
         obstore.put(store, key, path, attributes=attributes, chunk_size=PART_SIZE, max_concurrency=PARTS_AT_ONCE)
         digest = hashlib.sha256()
@@ -169,6 +173,21 @@ def delete(hrefs: list[str], settings: Settings) -> None:
         store, key = _place(href, _results(settings), settings)
         with contextlib.suppress(FileNotFoundError), _told(href, absence_too=False):
             obstore.delete(store, key)
+
+
+def delete_marked(hrefs: list[str], settings: Settings, mark: str) -> None:
+    """Remove those objects of the results' storage that were uploaded under a mark and not replaced since.
+
+    Raises
+    ------
+    UpstreamError
+        where the storage does not answer or does not remove them.
+    """
+    for href in hrefs:
+        store, key = _place(href, _results(settings), settings)
+        with contextlib.suppress(FileNotFoundError), _told(href, absence_too=False):
+            if obstore.get(store, key, options={"head": True}).attributes.get(_MARK) == mark:
+                obstore.delete(store, key)
 
 
 def sign(href: str, settings: Settings, seconds: int) -> str:

@@ -117,7 +117,7 @@ def test_an_upload_is_whole(size: int, s3: S3Server, tmp_path: Path) -> None:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     settings = storing(s3)
     href = f"s3://{BUCKET}/soil/one/a.tif"
-    objects.upload(path, href, settings, "image/tiff", sha256)
+    objects.upload(path, href, settings, media_type="image/tiff", sha256=sha256, mark="one")
     assert s3.get("soil/one/a.tif") == path.read_bytes()
     assert s3.client.head(f"/{BUCKET}/soil/one/a.tif").headers["Content-Type"] == "image/tiff"
     parts = s3.client.head(f"/{BUCKET}/soil/one/a.tif").headers["ETag"].strip('"').partition("-")[2]
@@ -132,8 +132,9 @@ def test_other_bytes_than_meant_are_removed(s3: S3Server, tmp_path: Path) -> Non
     path = tmp_path / "a.tif"
     path.write_bytes(b"what is there")
     meant = hashlib.sha256(b"what was meant").hexdigest()
+    href = f"s3://{BUCKET}/soil/one/a.tif"
     with pytest.raises(UpstreamError, match="stored with other bytes"):
-        objects.upload(path, f"s3://{BUCKET}/soil/one/a.tif", storing(s3), "image/tiff", meant)
+        objects.upload(path, href, storing(s3), media_type="image/tiff", sha256=meant, mark="one")
     assert s3.stored() == []
 
 

@@ -177,6 +177,7 @@ class Worker:
         self._manager.files.remove_others(job)
         if job.status != "successful":
             self._remove_abandoned()
+            self._due.pop("sweep", None)  # of what it may have left in object storage, too
         if job.attempt == one.job.attempt and job.status in ("successful", "failed"):
             self._tell(job)
 
@@ -227,8 +228,8 @@ class Worker:
                 LOGGER.info("Job %s: removed, finished before %s", job_id, before.date())
 
         if self._publisher is None or not self._publisher.is_alive():
-            # beside the loop, since a STAC API may take its time; whatever is cut off is repeated
-            target, arguments = _publish_waiting, (self._manager.settings(),)
+            # beside the loop, since a STAC API and object storage may take their time; what is cut off is repeated
+            target, arguments = _settle, (self._manager.settings(),)
             self._publisher = threading.Thread(target=target, args=arguments, daemon=True)
             self._publisher.start()
 
@@ -254,12 +255,16 @@ class Worker:
         LOGGER.info("Worker %s: stopped", self._name)
 
 
-def _publish_waiting(settings: Settings) -> None:
-    """Publish results that a STAC API could not take before."""
-    if not any(settings.outbox_dir.glob("[!.]*.json")):
+def _settle(settings: Settings) -> None:
+    """Remove what killed uploads left in object storage; publish results that a STAC API could not take before."""
+    if not any(settings.outbox_dir.glob("[!.]*.json")) and not any(settings.staging_dir.glob("[!.]*")):
         return
-    from escape_process.publishing import publish_waiting  # noqa: PLC0415  # slow to import
+    from escape_process.publishing import publish_waiting, sweep_uploads  # noqa: PLC0415  # slow to import
 
+    try:
+        sweep_uploads(settings)
+    except EscapeError as error:
+        LOGGER.warning("What an upload left stays in object storage for now: %s", error)
     try:
         for one in publish_waiting(settings):
             LOGGER.info("Result %s: %s", one.id, "published" if one.reason is None else one.reason)

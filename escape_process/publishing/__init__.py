@@ -1,6 +1,6 @@
 """Where results go: the served catalogue, a STAC API, object storage."""
 
-from escape_process.publishing.files import results_folder
+from escape_process.publishing.files import results_folder, sweep_uploads
 from escape_process.publishing.results import (
     Delivery,
     Kept,
@@ -20,4 +20,5 @@ __all__ = [
     "publish_waiting",
     "read_report",
     "results_folder",
+    "sweep_uploads",
 ]

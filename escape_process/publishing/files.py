@@ -1,22 +1,24 @@
 """The files of a result on their way to object storage, and where they are afterwards."""
 
 import contextlib
+import json
 import shutil
-import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from escape_process import objects
-from escape_process.errors import CancelledError, UpstreamError
+from escape_process.errors import CancelledError, SceneError, UpstreamError
+from escape_process.folders import held, is_old, unheld
 from escape_process.hrefs import file_name
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 from escape_process.targets import ObjectStorage
 
-_ABANDONED_AFTER = 24 * 3600.0
-"""Seconds after which a staged result belongs to a process that was killed."""
+_NOTE = ".upload.json"
+"""In a staged folder while it is uploaded: what was not in storage before, and the mark of the upload."""
 _MULTIHASH = "1220"
 """What a SHA-256 begins with in `file:checksum`."""
 
@@ -48,30 +50,66 @@ def upload_files(
     storage = settings.object_storage
     if storage is None:
         return dict(item)
+    with contextlib.suppress(UpstreamError):
+        sweep_uploads(settings)
     staged = settings.staging_dir / item["id"]
     folder = stored_folder(item["id"], storage, settings, published=published)
     moved = {**item, "assets": {key: dict(asset) for key, asset in item["assets"].items()}}
-    earlier = objects.sizes_of_results(folder, settings)
-    new = []
-    try:
-        for asset in moved["assets"].values():
+    with held(staged):
+        try:
+            earlier = objects.sizes_of_results(folder, settings)
+            names = [file_name(asset["href"]) for asset in moved["assets"].values()]
+            new, mark = [f"{folder}/{name}" for name in names if name not in earlier], uuid.uuid4().hex
+            (staged / _NOTE).write_text(json.dumps({"new": new, "mark": mark}), encoding="utf-8")
+            for name, asset in zip(names, moved["assets"].values(), strict=True):
+                _check(cancelled)
+                href = f"{folder}/{name}"
+                sha256 = asset["file:checksum"].removeprefix(_MULTIHASH)
+                objects.upload(staged / name, href, settings, media_type=asset["type"], sha256=sha256, mark=mark)
+                asset["href"] = _href(href, storage, asset["href"])
             _check(cancelled)
-            name = file_name(asset["href"])
-            href = f"{folder}/{name}"
-            if name not in earlier:
-                new.append(href)
-            digest = asset["file:checksum"].removeprefix(_MULTIHASH)
-            objects.upload(staged / name, href, settings, asset["type"], digest)
-            asset["href"] = _href(href, storage, asset["href"])
-        _check(cancelled)
-    except BaseException:
-        with contextlib.suppress(UpstreamError):
-            objects.delete(new, settings)
-        raise
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-        _remove_abandoned(settings.staging_dir)
+            (staged / _NOTE).unlink()
+        except BaseException:
+            with contextlib.suppress(UpstreamError):
+                _take_back(staged, settings)
+            raise
+        finally:
+            if not (staged / _NOTE).exists():
+                shutil.rmtree(staged, ignore_errors=True)
+                _remove_abandoned(settings.staging_dir)
     return moved
+
+
+def sweep_uploads(settings: Settings) -> None:
+    """Remove what uploads left, in object storage and on the disk, whose processes were killed.
+
+    Uploads under way are known by the hold on their folder, those of hosts with a data folder of their own by their
+    mark. Parts of a file that the storage never put together are not listed to anybody here: the bucket's own rule
+    for unfinished uploads removes them.
+
+    Raises
+    ------
+    UpstreamError
+        where the storage does not answer: the rest is left for another time.
+    """
+    for note in settings.staging_dir.glob(f"[!.]*/{_NOTE}"):
+        with unheld(note.parent, if_unknown=is_old(note)) as free:
+            if free:
+                _take_back(note.parent, settings)
+                shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def _take_back(staged: Path, settings: Settings) -> None:
+    """Remove the objects that an upload began, unless they were there before or are another's by now."""
+    try:
+        noted = json.loads((staged / _NOTE).read_text(encoding="utf-8"))
+        new, mark = list(noted["new"]), str(noted["mark"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # nothing was begun
+        return
+    with contextlib.suppress(SceneError):  # lies in no bucket of these settings
+        if settings.object_storage is not None:
+            objects.delete_marked(new, settings, mark)
+    (staged / _NOTE).unlink()
 
 
 def with_signed_links(item: Mapping[str, Any], settings: Settings, *, published: bool) -> dict[str, Any]:
@@ -100,8 +138,7 @@ def _href(href: str, storage: ObjectStorage, relative: str) -> str:
 
 def _remove_abandoned(folder: Path) -> None:
     for one in folder.glob("*"):
-        with contextlib.suppress(OSError):
-            if time.time() - one.stat().st_mtime > _ABANDONED_AFTER:
-                shutil.rmtree(one, ignore_errors=True)
+        if is_old(one):
+            shutil.rmtree(one, ignore_errors=True)
     with contextlib.suppress(OSError):  # another job's result is in there
         folder.rmdir()
