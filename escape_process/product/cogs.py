@@ -1,13 +1,15 @@
 """Finished blocks to one cloud-optimized GeoTIFF a layer, with what a catalogue says of each.
 
 The blocks are streamed into a plain tiled GeoTIFF first, because GDAL makes a COG only from a raster that is complete;
-so memory holds one block and GDAL's bounded cache, whatever the size of the result.
+so memory holds a block for each layer being written and GDAL's bounded cache, whatever the size of the result.
 """
 
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,11 @@ from escape_process.records import Grid, Product, ProductFile, Window
 
 BLOCK_SIZE = 512
 """Pixels along a side of a COG's block."""
+MOST_WRITERS = 4
+"""Layers written at once where there are so many cores: GDAL compresses without holding Python's lock. Each layer is
+written by one thread, so that its bytes do not depend on their number."""
+_PLAIN_BLOCK_SIZE = 256
+"""Of the raster that becomes a COG: the edge of most tiles, so that no block is written twice."""
 
 _FILL = {"flags": FLAG["no_data"].mask}
 """Value of pixels that no block covers, where it is neither nodata nor 0."""
@@ -77,7 +84,7 @@ def write_product(
     dated = tiles_of_date(grid, tiles, date_index)
     coverage = measure_coverage(grid, dated)
     with appearing_folder(folder, id) as partial, rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-        assets = {layer.name: write_layer(partial, grid, dated, layer) for layer in LAYERS}
+        assets = write_layers(partial, grid, dated)
         caption = Caption(title, coverage.valid_share, coverage.unflagged_share)
         draw_quicklook(partial, caption, partial / "thumbnail.png")
         assets["thumbnail"] = describe_file(partial / "thumbnail.png")
@@ -140,6 +147,21 @@ def has_data(tile: Tile) -> NDArray[np.bool_]:
     return finite
 
 
+def write_layers(folder: Path, grid: Grid, tiles: Sequence[Tile]) -> dict[str, ProductFile]:
+    """Write the COG of each layer, some at once; after the first failure no further one is begun."""
+
+    def write(layer: Layer) -> ProductFile:
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):  # options of GDAL are a thread's own
+            return write_layer(folder, grid, tiles, layer)
+
+    with ThreadPoolExecutor(min(MOST_WRITERS, os.cpu_count() or 1)) as pool:
+        writing = {layer.name: pool.submit(write, layer) for layer in LAYERS}
+        try:
+            return {name: one.result() for name, one in writing.items()}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 def write_layer(folder: Path, grid: Grid, tiles: Sequence[Tile], layer: Layer) -> ProductFile:
     """Write one layer's COG and measure it on the way."""
     statistics = RunningStatistics()
@@ -189,8 +211,8 @@ def _new_raster(path: Path, grid: Grid, layer: Layer) -> Iterator[Any]:
         transform=grid.transform,
         nodata=layer.nodata,
         tiled=True,
-        blockxsize=BLOCK_SIZE,
-        blockysize=BLOCK_SIZE,
+        blockxsize=_PLAIN_BLOCK_SIZE,
+        blockysize=_PLAIN_BLOCK_SIZE,
         BIGTIFF="IF_SAFER",
     ) as raster:
         raster.set_band_description(1, layer.name)
