@@ -20,7 +20,8 @@ from accuracy.scenes import ANGLES_DEG, FREQUENCY, STANDARD, Scene, simulate
 import escape_process as ep
 from escape_process.physics.speckle import log_power_sd_db
 from escape_process.retrieval import Ensemble
-from escape_process.retrieval.application import CHUNK, Applier
+from escape_process.retrieval.application import Applier
+from escape_process.retrieval.devices import CPU_CHUNK
 from escape_process.retrieval.inputs import check_samples
 from escape_process.retrieval.threads import map_in_order, one_thread
 
@@ -59,9 +60,9 @@ def encoder_rate(ensemble: Ensemble, scene: Scene, threads: int) -> tuple[float,
         arguments["hh"], arguments["hv"], arguments["vv"], arguments["incidence_angle"], looks=arguments["looks"]
     )
     applier = Applier(ensemble, torch.device("cpu"))
-    starts = list(range(0, samples.size - CHUNK + 1, CHUNK))
+    starts = list(range(0, samples.size - CPU_CHUNK + 1, CPU_CHUNK))
     features = [applier._features(applier.observations(samples, start)) for start in starts]
-    operations = 2.0 * CHUNK * sum(part.numel() for part in applier.networks.weights)
+    operations = 2.0 * CPU_CHUNK * sum(part.numel() for part in applier.networks.weights)
 
     def encode() -> None:
         with one_thread():
@@ -69,7 +70,7 @@ def encoder_rate(ensemble: Ensemble, scene: Scene, threads: int) -> tuple[float,
                 pass
 
     seconds = best_seconds(encode)
-    return operations * len(starts) / seconds, CHUNK * len(starts) / seconds
+    return operations * len(starts) / seconds, CPU_CHUNK * len(starts) / seconds
 
 
 def main() -> None:

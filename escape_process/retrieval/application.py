@@ -4,8 +4,9 @@ Each sample's result is a function of that sample and the ensemble alone. Chunks
 so that it is so bit for bit: matrix products of other shapes may round differently.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from escape_process.retrieval import dates
 from escape_process.retrieval.calibration import Observations, total_error_db
 from escape_process.retrieval.decoder import expected_db_and_soil_share
 from escape_process.retrieval.deterministic import point_marginals
-from escape_process.retrieval.encoder import MemberNetworks, features_of
+from escape_process.retrieval.devices import Fetched, chunk_of, pipelined, sent, tensor_cores
+from escape_process.retrieval.encoder import Components, MemberNetworks, features_of
 from escape_process.retrieval.ensemble import Ensemble
 from escape_process.retrieval.flags import Diagnosis, median, quality_flags
 from escape_process.retrieval.inputs import Samples
@@ -30,9 +32,6 @@ from escape_process.retrieval.posterior import (
 )
 from escape_process.retrieval.priors import COMMON_OFFSET_SD_DB, Parameters, sample_prior
 from escape_process.retrieval.threads import map_in_order, one_thread
-
-CHUNK = 2048
-"""Samples computed at once: a member's intermediate values fit in the cache of one core."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,32 +57,38 @@ class Applier:
     def __init__(self, ensemble: Ensemble, device: torch.device) -> None:
         index = torch.tensor(ensemble.kept)
         self.device = device
+        self.chunk = chunk_of(device)
         self.parameters = Parameters.of_flat(ensemble.parameters.flat()[index]).to(device)
         weights, biases = ([part[index].to(device) for part in parts] for parts in _layers(ensemble.networks))
         self.networks = MemberNetworks((weights[0], weights[1], weights[2]), (biases[0], biases[1], biases[2]))
         self.centre, self.width = sample_prior(self.parameters, wavenumber_of(ensemble.frequency))
+        self.prior_sd = prior_soil_moisture_sd(self.centre, self.width)
         self.variational = ensemble.mode == "variational"
 
     def observations(self, samples: Samples, start: int) -> Observations:
         """One chunk on the device, the last sample repeated up to the fixed shape."""
-        index = np.minimum(np.arange(start, start + CHUNK), samples.size - 1)
+        index = np.minimum(np.arange(start, start + self.chunk), samples.size - 1)
         return Observations(
-            torch.from_numpy(np.ascontiguousarray(samples.power_db[index].T)).to(self.device),
-            torch.from_numpy(np.ascontiguousarray(samples.speckle_db[index].T)).to(self.device),
-            torch.from_numpy(samples.incidence_angle[index]).to(self.device),
+            sent(samples.power_db[index].T, self.device),
+            sent(samples.speckle_db[index].T, self.device),
+            sent(samples.incidence_angle[index], self.device),
         )
 
     def encode(self, chunk: Observations) -> Marginals:
         """The members' posteriors of a chunk."""
         if not self.variational:
             return point_marginals(self.networks, self.parameters, chunk, self.centre, self.width)
-        return marginals_of(self.networks(self._features(chunk)), self.centre, self.width)
+        return marginals_of(self._components(chunk), self.centre, self.width)
 
     def encode_joint(self, chunk: Observations) -> dates.Joint:
         """The members' posteriors of a chunk, each as one Gaussian with full covariance."""
         if not self.variational:
             return dates.joint_of_marginals(self.encode(chunk))
-        return dates.joint_of_components(self.networks(self._features(chunk)), self.centre, self.width)
+        return dates.joint_of_components(self._components(chunk), self.centre, self.width)
+
+    def _components(self, chunk: Observations) -> Components:
+        with tensor_cores(self.device):
+            return self.networks(self._features(chunk))
 
     def _features(self, chunk: Observations) -> Tensor:
         observed = chunk.power_db - self.parameters.offset_db[:, :, None]
@@ -111,14 +116,19 @@ def apply_ensemble(
 ) -> tuple[Applied, dict[str, object]]:
     """Estimate all samples; also returns what many dates found out, JSON-ready."""
     with one_thread() as threads:
-        return _apply(Applier(ensemble, device), samples, threads if device.type == "cpu" else 1, progress)
+        return _apply(_applier(ensemble, device), samples, threads if device.type == "cpu" else 1, progress)
+
+
+@lru_cache(maxsize=1)
+def _applier(ensemble: Ensemble, device: torch.device) -> Applier:
+    """Put an ensemble on a device once, and not for each block of a scene."""
+    return Applier(ensemble, device)
 
 
 def _apply(
     applier: Applier, samples: Samples, threads: int, progress: Callable[[float], None]
 ) -> tuple[Applied, dict[str, object]]:
-    prior_sd = prior_soil_moisture_sd(applier.centre, applier.width)
-    starts = list(range(0, samples.size, CHUNK))
+    starts = list(range(0, samples.size, applier.chunk))
     report: dict[str, object] = {}
     coupled: Marginals | None = None
     begun = 0.0
@@ -137,19 +147,34 @@ def _apply(
             centre=applier.centre,
             width=applier.width,
         )
-
-    def estimate(start: int) -> Applied:
-        chunk = applier.observations(samples, start)
-        marginals = applier.encode(chunk) if coupled is None else dates.take(coupled, start, CHUNK)
-        count = min(CHUNK, samples.size - start)
-        diagnosis = applier.diagnose(chunk, marginals)
-        return _to_numpy(summarise(marginals), diagnosis, samples, start, count=count, prior_sd=prior_sd)
-
     parts = []
-    for part in map_in_order(estimate, starts, threads):
+    for part in _estimates(applier, samples, coupled, starts, threads):
         parts.append(part)
         progress(begun + (1 - begun) * len(parts) / len(starts))
     return _join(parts), report
+
+
+def _estimates(
+    applier: Applier, samples: Samples, coupled: Marginals | None, starts: list[int], threads: int
+) -> Iterator[Applied]:
+    """Estimate chunk by chunk: on the CPU one a thread, on a GPU one while the host finishes the chunk before."""
+
+    def begin(start: int) -> Fetched:
+        chunk = applier.observations(samples, start)
+        marginals = applier.encode(chunk) if coupled is None else dates.take(coupled, start, applier.chunk)
+        found = {**vars(summarise(marginals)), **vars(applier.diagnose(chunk, marginals))}
+        return Fetched(found, applier.device)
+
+    def finish(start: int, fetched: Fetched) -> Applied:
+        found = fetched.wait()
+        estimate = Estimate(**{field.name: found[field.name] for field in fields(Estimate)})
+        diagnosis = Diagnosis(found["misfit"], found["soil_share"])
+        count = min(applier.chunk, samples.size - start)
+        return _to_numpy(estimate, diagnosis, samples, start, count=count, prior_sd=applier.prior_sd)
+
+    if applier.device.type == "cpu":
+        return map_in_order(lambda start: finish(start, begin(start)), starts, threads)
+    return pipelined(begin, finish, starts)
 
 
 def _to_numpy(
@@ -168,11 +193,9 @@ def _to_numpy(
         prior_sd=prior_sd,
     )
     values = {
-        field.name: getattr(trimmed, field.name).cpu().numpy()
-        for field in fields(Applied)
-        if hasattr(trimmed, field.name)
+        field.name: getattr(trimmed, field.name).numpy() for field in fields(Applied) if hasattr(trimmed, field.name)
     }
-    return Applied(**values, members_used=trimmed.usable.sum(dim=0).cpu().numpy().astype(np.uint8), flags=flags)
+    return Applied(**values, members_used=trimmed.usable.sum(dim=0).numpy().astype(np.uint8), flags=flags)
 
 
 def _join(parts: list[Applied]) -> Applied:

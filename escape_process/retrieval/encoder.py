@@ -13,6 +13,7 @@ Axes: member M, feature F, component K, coordinate 4, pixel N, which comes last 
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -63,8 +64,7 @@ def features_of(power_db: Tensor, incidence_angle: Tensor, error_db: Tensor) -> 
     -------
     (..., 7, N).
     """
-    centre = power_db.new_tensor(_POWER_CENTRE)[:, None]
-    scale = power_db.new_tensor(_POWER_SCALE)[:, None]
+    centre, scale = _power_scale(power_db.dtype, power_db.device)
     angle = (incidence_angle.clamp(*INCIDENCE_RANGE) - 0.65) / 0.28
     return torch.cat(
         [
@@ -74,6 +74,13 @@ def features_of(power_db: Tensor, incidence_angle: Tensor, error_db: Tensor) -> 
         ],
         dim=-2,
     )
+
+
+@cache
+def _power_scale(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Centre and scale of the powers, (3, 1), put on a device once: each copy would wait for all its work before."""
+    centre, scale = (torch.tensor(values, dtype=dtype, device=device) for values in (_POWER_CENTRE, _POWER_SCALE))
+    return centre[:, None], scale[:, None]
 
 
 def context_of(parameters: Parameters, wavenumber: float) -> Tensor:

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -369,8 +370,12 @@ def retrieve(
     return _result(applied, samples, float(frequency), report)
 
 
+@lru_cache(maxsize=1)
 def _screened(ensemble: Ensemble) -> Ensemble:
-    """Apply the rejection rule again: an ensemble may have been changed since it was calibrated."""
+    """Apply the rejection rule again: an ensemble may have been changed since it was calibrated.
+
+    Once for all blocks of a scene, which come with the same ensemble.
+    """
     again = reject(
         ensemble.parameters,
         ensemble.networks,
