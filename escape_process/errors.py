@@ -69,6 +69,15 @@ def upstream_error(sentence: str, cause: Exception) -> UpstreamError:
     return TransientError(sentence) if isinstance(cause, TransientError) else UpstreamError(sentence)
 
 
+class EngineError(EscapeError):
+    """Those who compute blocks cannot do it: lost again and again, of another version, or not installed.
+
+    Not where they are only away for the moment (`TransientError`).
+    """
+
+    code = "EngineError"
+
+
 class StorageError(EscapeError):
     """Results cannot be written: the disk is full or the folder is not writable."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from escape_process.catalogue.items import result_item
 from escape_process.catalogue.publish import ensure_catalogue
 from escape_process.catalogue.search import find_scenes, no_scenes_error
-from escape_process.engine import blocks_folder, blocks_of, check_writable, map_blocks
+from escape_process.engine import Arrays, blocks_folder, blocks_of, check_engine, check_writable, map_blocks
 from escape_process.errors import SceneError
 from escape_process.product import write_product
 from escape_process.provenance import Provenance
@@ -29,6 +29,7 @@ from escape_process.stages import (
     check_size,
     has_data,
     open_scenes,
+    pixels_of,
     relative_to,
     result_id,
 )
@@ -77,6 +78,7 @@ def run(
     """
     started = time.monotonic()
     check_targets(request, settings)
+    check_engine(settings)
     ensure_catalogue(settings)
     check_writable(settings.work_dir, results_folder(request, settings))
     progress(0.0, "Searching the catalogue")
@@ -160,19 +162,26 @@ def _compute(stack: Stack, ids: Sequence[str], folder: Path, context: _Context) 
             progress=lambda share, message: progress(0.4 * share, message),
         )
         clock.lap("calibration")
-        retrieve = RetrieveBlock(reader, ensemble, request, settings)
-        tiles = map_blocks(
-            retrieve,
-            blocks_of(stack.grid, stack.window, block_edge(stack)),
-            folder,
-            progress=lambda done, total: progress(0.4 + 0.45 * done / total, f"Retrieved block {done} of {total}"),
-            cancelled=cancelled,
-        )
-        clock.lap("retrieval")
         table = {}
         if request.zones:
             table = {"zones": zone_table(reader, ensemble, request, settings, cancelled)}
             clock.lap("zones")
+    pixels = 0
+
+    def count(arrays: Arrays) -> None:
+        nonlocal pixels
+        pixels += pixels_of(arrays)
+
+    tiles = map_blocks(
+        RetrieveBlock(stack, ensemble, request, settings.for_workers()),
+        blocks_of(stack.grid, stack.window, block_edge(stack)),
+        folder,
+        settings,
+        progress=lambda done, total: progress(0.4 + 0.45 * done / total, f"Retrieved block {done} of {total}"),
+        cancelled=cancelled,
+        computed=count,
+    )
+    clock.lap("retrieval")
 
     dates = [date for date in range(len(ids)) if has_data(tiles, date)]
     if not dates:
@@ -202,7 +211,7 @@ def _compute(stack: Stack, ids: Sequence[str], folder: Path, context: _Context) 
             progress(0.85 + 0.15 * (position + 1) / len(dates), kept[-1].warning)
         results.append(tell_product(product, one))
     clock.lap("writing")
-    return kept, {"results": results, "reused": False, **told, "seconds": clock.laps, "pixels": retrieve.pixels}
+    return kept, {"results": results, "reused": False, **told, "seconds": clock.laps, "pixels": pixels}
 
 
 def _measured(stacks: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from escape_process.computing import DaskCluster, Engine
 from escape_process.errors import InvalidInputError
 from escape_process.targets import Bucket, ObjectStorage, StacApi
 
@@ -189,6 +190,12 @@ class Settings(BaseModel):
     """Most pixels of the results of one request, all dates together."""
     device: str = "auto"
     """"auto", "cpu" or "cuda": where the ensemble runs."""
+    engine: Engine = "inline"
+    """Who computes the blocks of a job."""
+    processes: Annotated[int, Field(ge=1)] | None = None
+    """Processes of the engine `processes`; None: one a core. Each takes the device for itself."""
+    dask: DaskCluster | None = None
+    """The cluster of the engine `dask`."""
     http_timeout: Annotated[float, Field(gt=0)] = 30.0
     """Seconds to wait for a remote host to connect or to send more."""
     http_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -208,6 +215,12 @@ class Settings(BaseModel):
     def _targets_are_known(self) -> Self:
         if "stac_api" in self.publish_to and self.stac_api is None:
             raise ValueError("publish_to names stac_api: give its url under stac_api")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_is_known(self) -> Self:
+        if self.engine == "dask" and self.dask is None:
+            raise ValueError("engine is dask: give its scheduler, ca, cert and key under dask")
         return self
 
     @classmethod
@@ -234,8 +247,13 @@ class Settings(BaseModel):
                 "catalogs": {
                     name: href if "://" in href else str(folder / href) for name, href in settings.catalogs.items()
                 },
+                "dask": None if settings.dask is None else settings.dask.within(folder),
             }
         )
+
+    def for_workers(self) -> Self:
+        """Return these settings without what nobody needs who reads and computes blocks: they leave this process."""
+        return self.model_copy(update={"auth": None, "stac_api": None, "dask": None})
 
     def allowing(self, href: str) -> Self:
         """Return these settings with the host of an address allowed: one that the operator names by hand."""

@@ -7,7 +7,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from escape_process.errors import InvalidInputError, SceneError, UpstreamError
 from escape_process.hrefs import is_remote
 from escape_process.layers import FLAG, LAYERS
 from escape_process.objects import read_object, write_object
-from escape_process.readers import Samples, StackReader, open_scene, places_of, times_of
+from escape_process.readers import Samples, open_scene, open_stack, places_of, times_of
 from escape_process.records import Found, Grid, Observables, OpenedScene, Pass, Refusal, Scene, Stack, Window
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
@@ -229,29 +229,27 @@ def _calibrated_at(  # noqa: PLR0917  # as `calibrated`
     return escape_process.load_ensemble(path)  # what a repeated request will use, to the bit
 
 
+@dataclass(frozen=True, eq=False)
 class RetrieveBlock:
-    """The retrieval of one block: observables in, layers out.
+    """The retrieval of one block: observables in, layers out. It travels to whoever computes blocks."""
 
-    `pixels` counts those retrieved so far, each date on its own.
-    """
+    stack: Stack
+    ensemble: "Ensemble"
+    request: RetrievalRequest
+    settings: Settings
 
-    def __init__(
-        self, reader: StackReader, ensemble: "Ensemble", request: RetrievalRequest, settings: Settings
-    ) -> None:
-        self._reader = reader
-        self._ensemble = ensemble
-        self._request = request
-        self._settings = settings
-        self.pixels = 0
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Callable[[Window], Observables]]:
+        """Open the stack's rasters."""
+        with open_stack(self.stack, self.settings) as reader:
+            yield reader.load
 
-    def __call__(self, window: Window) -> Mapping[str, NDArray[np.generic]]:
+    def compute(self, window: Window, observed: Observables) -> Mapping[str, NDArray[np.generic]]:
         """Return each row of `layers.LAYERS` on a window of the stack's grid, axes (date, y, x)."""
-        stack = self._reader.stack
-        observed = self._reader.load(window)
+        stack = self.stack
         sigma0, angle = self._cut(observed, window, stack.grid)
         valid = np.isfinite(sigma0).all(axis=1) & np.isfinite(angle)
         layers = _empty_layers(valid.shape)
-        self.pixels += int(valid.sum())
         if valid.any():
             many = len(stack.passes) > 1
             shape = valid.shape
@@ -263,13 +261,13 @@ class RetrieveBlock:
                 frequency=stack.passes[0].scenes[0].frequency,
                 looks=observed.looks,
                 noise_floor=observed.noise_floor,
-                place=np.broadcast_to(places_of(self._reader, window), shape) if many else None,
-                time=np.broadcast_to(times_of(self._reader)[:, np.newaxis, np.newaxis], shape) if many else None,
-                members=self._request.members,
-                seed=self._request.seed,
-                device=self._settings.device,
-                mode=self._request.mode,
-                ensemble=self._ensemble,
+                place=np.broadcast_to(places_of(stack, window), shape) if many else None,
+                time=np.broadcast_to(times_of(stack)[:, np.newaxis, np.newaxis], shape) if many else None,
+                members=self.request.members,
+                seed=self.request.seed,
+                device=self.settings.device,
+                mode=self.request.mode,
+                ensemble=self.ensemble,
             )
             layers = {layer.name: getattr(result, layer.name) for layer in LAYERS if layer.name != "incidence_angle"}
         layers["incidence_angle"] = np.where(valid, angle, np.float32(np.nan))
@@ -281,15 +279,20 @@ class RetrieveBlock:
         self, observed: Observables, window: Window, grid: Grid
     ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
         """Blank what lies outside a geometry asked for; a bbox is answered by the rectangle of cells around it."""
-        if self._request.geometry is None:
+        if self.request.geometry is None:
             return observed.sigma0, observed.incidence_angle
         target = grid.crop(window)
-        outline = transform_geom("OGC:CRS84", target.crs, dict(self._request.geometry))
+        outline = transform_geom("OGC:CRS84", target.crs, dict(self.request.geometry))
         outside = geometry_mask([outline], target.shape, target.transform, all_touched=True)
         return (
             np.where(outside, np.float32(np.nan), observed.sigma0),
             np.where(outside, np.float32(np.nan), observed.incidence_angle),
         )
+
+
+def pixels_of(layers: Mapping[str, NDArray[np.generic]]) -> int:
+    """Return how many pixels of a block were retrieved, each date on its own."""
+    return int(np.isfinite(layers["incidence_angle"].astype(np.float32)).sum())
 
 
 def _empty_layers(shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:

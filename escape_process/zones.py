@@ -60,7 +60,7 @@ def zone_table(
         return []
     shape = cells.shape
     many = len(stack.passes) > 1
-    times = np.broadcast_to(times_of(reader), shape)
+    times = np.broadcast_to(times_of(stack), shape)
     sigma0 = np.stack([mean.sigma0 for mean in means])
     result = escape_process.retrieve(
         sigma0[:, 0],

@@ -18,9 +18,9 @@ from typing import Any
 
 from pygeoapi.process.manager.base import get_manager
 
+from escape_process.children import die_with_parent
 from escape_process.errors import CancelledError, EscapeError, StorageError, TransientError
 from escape_process.jobs.manager import JobManager
-from escape_process.jobs.processes import die_with_parent
 from escape_process.jobs.startup import configure_logging, load_config
 from escape_process.jobs.store import Job, outputs_of, rfc3339
 

@@ -1,32 +1,18 @@
 """Processes as Linux knows them: who a worker is, whether it still lives, and the group of one job's processes."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TERM_SECONDS = 1.5
 """What a job's processes have between TERM and KILL."""
-
-
-def die_with_parent(parent: int, signal_number: int) -> None:
-    """Have the kernel send this process a signal when its parent ends; end at once where that has happened already.
-
-    A child in a session of its own is told of nothing else: killed workers would leave it running beside the next
-    attempt of the same job.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 def this_process() -> str:

@@ -18,12 +18,12 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from pygeoapi.process.manager.base import get_manager
 
+from escape_process.children import die_with_parent
 from escape_process.errors import InvalidInputError, StorageError, UpstreamError
 from escape_process.jobs.app import create_app
 from escape_process.jobs.keeper import STOP_SECONDS, Keeper
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.openapi import make_openapi
-from escape_process.jobs.processes import die_with_parent
 from escape_process.jobs.startup import configure_logging, load_config
 from escape_process.settings import Settings
 

@@ -20,12 +20,13 @@ from pathlib import Path
 from pygeoapi.process.base import JobNotFoundError
 from pygeoapi.process.manager.base import get_manager
 
+from escape_process.children import die_with_parent
 from escape_process.engine import remove_unwanted_blocks
 from escape_process.errors import EscapeError, StorageError
 from escape_process.folders import remove_abandoned
 from escape_process.jobs.callbacks import Callbacks
 from escape_process.jobs.manager import JobManager
-from escape_process.jobs.processes import Group, die_with_parent, is_gone, this_process
+from escape_process.jobs.processes import Group, is_gone, this_process
 from escape_process.jobs.startup import configure_logging, load_config
 from escape_process.jobs.store import Job
 from escape_process.settings import OWNERS, Settings

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from escape_process.engine import blocks_of
 from escape_process.errors import CancelledError, SceneError
 from escape_process.readers.loading import StackReader
-from escape_process.records import Observables, Window
+from escape_process.records import Observables, Stack, Window
 
 WINDOW_EDGE = 32
 """Cells along each side of a sampled window: small, so that the draw spreads over the pass."""
@@ -53,7 +53,7 @@ def draw_samples(reader: StackReader, seed: int, cancelled: Callable[[], bool] =
     for number in order:
         if cancelled():
             raise CancelledError("The job was dismissed.")
-        samples = flatten(reader, windows[number], reader.load(windows[number]))
+        samples = flatten(reader.stack, windows[number], reader.load(windows[number]))
         if samples.looks.size:
             chosen.append(samples)
             found += samples.looks.size
@@ -69,10 +69,10 @@ def draw_samples(reader: StackReader, seed: int, cancelled: Callable[[], bool] =
     return Samples(**fields)
 
 
-def flatten(reader: StackReader, window: Window, observables: Observables) -> Samples:
+def flatten(stack: Stack, window: Window, observables: Observables) -> Samples:
     """Put the valid observations of one window in a row."""
-    times = times_of(reader)
-    place = np.broadcast_to(places_of(reader, window), observables.looks.shape)
+    times = times_of(stack)
+    place = np.broadcast_to(places_of(stack, window), observables.looks.shape)
     time = np.broadcast_to(times[:, np.newaxis, np.newaxis], observables.looks.shape)
     valid = np.isfinite(observables.sigma0).all(axis=1) & np.isfinite(observables.incidence_angle)
     return Samples(
@@ -84,13 +84,13 @@ def flatten(reader: StackReader, window: Window, observables: Observables) -> Sa
     )
 
 
-def places_of(reader: StackReader, window: Window) -> NDArray[np.int64]:
+def places_of(stack: Stack, window: Window) -> NDArray[np.int64]:
     """Return the number of each cell of a window in the stack's grid, (Y, X)."""
     rows = np.arange(window.row, window.row + window.height, dtype=np.int64)
     columns = np.arange(window.column, window.column + window.width, dtype=np.int64)
-    return rows[:, np.newaxis] * reader.stack.grid.width + columns
+    return rows[:, np.newaxis] * stack.grid.width + columns
 
 
-def times_of(reader: StackReader) -> NDArray[Any]:
+def times_of(stack: Stack) -> NDArray[Any]:
     """Return the time of each pass of the stack, UTC, (D,)."""
-    return np.array([one.datetime.replace(tzinfo=None) for one in reader.stack.passes], dtype="datetime64[s]")
+    return np.array([one.datetime.replace(tzinfo=None) for one in stack.passes], dtype="datetime64[s]")

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,11 +12,16 @@ import numpy as np
 
 from escape_process.layers import LAYERS
 from escape_process.process import EscapeProcessor
-from escape_process.records import Window
+from escape_process.records import Observables, Window
 from escape_process.request import RetrievalRequest
+from escape_process.stages import RetrieveBlock
 
 MOMENTS = ("claimed", "calibrating", "blocks", "writing", "publishing")
 """Before the search; amid the calibration; after two blocks; after three layers; with half a collection written."""
+
+
+FULL = Path("/dev/full")
+"""Has no space left, ever."""
 
 
 class SmallBlocks(EscapeProcessor):
@@ -35,14 +39,15 @@ class SmallBlocks(EscapeProcessor):
         return super()._run(request)
 
     def _change_pipeline(self) -> None:
-        from escape_process import engine, hrefs, pipeline, remote  # noqa: PLC0415  # not for a listing
+        from escape_process import hrefs, pipeline, remote  # noqa: PLC0415  # not for a listing
         from escape_process.catalogue import publish  # noqa: PLC0415
+        from escape_process.engine import blocks  # noqa: PLC0415
         from escape_process.product import cogs  # noqa: PLC0415
 
         remote.BLOCK_SIZE, remote.CACHED_BLOCKS = 16 * 1024, 1
         hrefs.GDAL_CACHE_BYTES = 100_001  # GDAL takes smaller numbers for megabytes
         pipeline.block_edge = lambda stack: 32
-        save, write_layer, appearing = engine._save, cogs.write_layer, publish._appearing
+        save, write_layer, appearing = blocks.save_block, cogs.write_layer, publish._appearing
         calibrated = self._calibrated(pipeline)
 
         def calibrate(*arguments: Any, progress: Callable[[float, str], None], **more: Any) -> Any:
@@ -54,9 +59,9 @@ class SmallBlocks(EscapeProcessor):
             return calibrated(*arguments, progress=report, **more)
 
         def save_block(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-            is_full = self._blocks == 2 and (self._folder / "full").exists()
-            with files_limited(1000) if is_full else contextlib.nullcontext():
-                save(path, arrays)
+            if self._blocks == 2 and (self._folder / "full").exists():
+                np.savez(FULL.open("wb"), **arrays)
+            save(path, arrays)
             with (self._folder / "blocks.txt").open("a") as file:
                 file.write(f"{path.stem}\n")
             self._blocks += 1
@@ -78,7 +83,8 @@ class SmallBlocks(EscapeProcessor):
                 if self._layers and path.name == "collection.json":
                     self._wait_at("publishing")
 
-        pipeline.calibrated, engine._save, cogs.write_layer, publish._appearing = calibrate, save_block, write, appear
+        pipeline.calibrated, blocks.save_block = calibrate, save_block
+        cogs.write_layer, publish._appearing = write, appear
 
     def _calibrated(self, pipeline: Any) -> Callable[..., Any]:
         """Return the pipeline's calibration."""
@@ -97,27 +103,18 @@ class StandInBlocks(SmallBlocks):
     """Computes next to nothing: every layer is a channel of the scene."""
 
     def _calibrated(self, pipeline: Any) -> Callable[..., Any]:
-        class Copied(pipeline.RetrieveBlock):
-            def __call__(self, window: Window) -> dict[str, np.ndarray[Any, Any]]:
-                power = self._reader.load(window).sigma0[:, 0]
-                return {layer.name: np.nan_to_num(power * 100).astype(layer.dtype) for layer in LAYERS}
-
         def calibrated(*arguments: Any, progress: Callable[[float, str], None], **more: Any) -> SimpleNamespace:
             for step in range(11):
                 progress(step / 10, "Calibrating")
                 time.sleep(0.1)
             return SimpleNamespace(report={})
 
-        pipeline.RetrieveBlock = Copied
+        pipeline.RetrieveBlock = CopyBlock
         return calibrated
 
 
-@contextlib.contextmanager
-def files_limited(size: int) -> Iterator[None]:
-    """Let no file grow beyond some bytes, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+class CopyBlock(RetrieveBlock):
+    """A retrieval that only copies."""
+
+    def compute(self, window: Window, observed: Observables) -> dict[str, np.ndarray[Any, Any]]:
+        return {layer.name: np.nan_to_num(observed.sigma0[:, 0] * 100).astype(layer.dtype) for layer in LAYERS}

@@ -1,25 +1,18 @@
-"""The only loop over pixels: a function applied to blocks, each result a file of its own.
-
-A block travels as a reference, its result is written under a temporary name and renamed when complete. So memory is
-bounded by the block, an interrupted job finds its finished blocks again, and any engine can run the loop.
-"""
+"""Blocks of a grid and their files: anchored cuts, files that appear whole, folders that outlive an interruption."""
 
 import contextlib
 import errno
 import tempfile
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from escape_process.errors import CancelledError, EscapeError, StorageError, TransientError
+from escape_process.errors import EscapeError, StorageError, TransientError
 from escape_process.folders import held, remove_unheld
 from escape_process.records import Grid, Window
-
-BlockFunction = Callable[[Window], Mapping[str, NDArray[np.generic]]]
-"""Computes one block: arrays by layer name, axes (date, y, x)."""
 
 _NOTE = ".job"
 """Suffix of the notes in a folder of blocks, one a job."""
@@ -83,55 +76,13 @@ def _cuts(start: int, length: int, edge: int) -> list[tuple[int, int]]:
     return [(first, min(last, stop) - first) for first, last in zip(firsts, [*firsts[1:], stop], strict=True)]
 
 
-def map_blocks(
-    function: BlockFunction,
-    blocks: Sequence[Window],
-    folder: Path,
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> list[tuple[Window, Path]]:
-    """Compute each block that `folder` does not hold yet.
-
-    Parameters
-    ----------
-    function
-        Called with one block at a time. The same block must give the same arrays.
-    folder
-        Names the content: everything that the result depends on but the block itself. Made where missing.
-    progress
-        Called with the numbers of blocks done and in all, after each.
-    cancelled
-        Asked before each block.
-
-    Returns
-    -------
-    Each block with its file, an uncompressed .npz.
-
-    Raises
-    ------
-    CancelledError
-        once `cancelled` answers true; finished blocks stay.
-    StorageError
-        where a result cannot be written.
-    """
-    files = []
-    with storage_faults_told("intermediate results"):
-        folder.mkdir(parents=True, exist_ok=True)
-    for done, block in enumerate(blocks):
-        if cancelled():
-            raise CancelledError("The job was dismissed.")
-        path = folder / f"r{block.row}_c{block.column}_{block.height}x{block.width}.npz"
-        if not path.exists():
-            arrays = function(block)
-            with storage_faults_told("intermediate results"):
-                _save(path, arrays)
-        files.append((block, path))
-        progress(done + 1, len(blocks))
-    return files
+def file_of(block: Window, folder: Path) -> Path:
+    """Return where a block's result lies: an uncompressed .npz."""
+    return folder / f"r{block.row}_c{block.column}_{block.height}x{block.width}.npz"
 
 
-def _save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def save_block(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write a block's arrays to a file, which appears complete or not at all."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with partial.open("wb") as file:

@@ -1,4 +1,4 @@
-"""The loop over blocks: anchored cuts, files that appear whole, resumed work, told faults."""
+"""Blocks and their folders: anchored cuts, and who removes what is left of an attempt."""
 
 import contextlib
 from pathlib import Path
@@ -9,8 +9,8 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escape_process.engine import blocks_folder, blocks_of, map_blocks, remove_unwanted_blocks
-from escape_process.errors import CancelledError, EscapeError, SceneError, StorageError, TransientError
+from escape_process.engine import blocks_folder, blocks_of, remove_unwanted_blocks
+from escape_process.errors import CancelledError, EscapeError, SceneError, TransientError
 from escape_process.records import Grid, Window
 
 GRID = Grid("EPSG:32630", Affine(50, 0, 600000, 0, -50, 4600000), 300, 200)
@@ -31,46 +31,6 @@ def test_blocks_cover_the_window_once_along_the_grids_own_cuts(
     inside = np.zeros(GRID.shape, dtype=bool)
     inside[window.row : window.row + window.height, window.column : window.column + window.width] = True
     assert (covered == inside).all()
-
-
-def numbered(block: Window) -> dict[str, np.ndarray]:
-    return {"soil_moisture": np.full((1, block.height, block.width), block.row + block.column, dtype=np.float32)}
-
-
-def test_finished_blocks_are_not_computed_again(tmp_path: Path) -> None:
-    blocks = blocks_of(GRID, Window(0, 0, 200, 300), 128)
-    asked: list[Window] = []
-
-    def failing_at_third(block: Window) -> dict[str, np.ndarray]:
-        asked.append(block)
-        if len(asked) == 3:
-            raise RuntimeError("interrupted")
-        return numbered(block)
-
-    with pytest.raises(RuntimeError, match="interrupted"):
-        map_blocks(failing_at_third, blocks, tmp_path)
-    seen: list[tuple[int, int]] = []
-    files = map_blocks(failing_at_third, blocks, tmp_path, progress=lambda done, total: seen.append((done, total)))
-    assert len(asked) == 3 + len(blocks) - 2
-    assert seen == [(number + 1, len(blocks)) for number in range(len(blocks))]
-    for block, path in files:
-        with np.load(path) as arrays:
-            assert (arrays["soil_moisture"] == block.row + block.column).all()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
-
-
-def test_cancelled_between_blocks_keeps_what_is_finished(tmp_path: Path) -> None:
-    blocks = blocks_of(GRID, Window(0, 0, 200, 300), 128)
-    answers = iter([False, False, True])
-    with pytest.raises(CancelledError):
-        map_blocks(numbered, blocks, tmp_path, cancelled=lambda: next(answers))
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises((StorageError, NotADirectoryError)):
-        map_blocks(numbered, blocks_of(GRID, Window(0, 0, 10, 10), 16), tmp_path / "file" / "blocks")
 
 
 class Killed(BaseException):
