@@ -34,6 +34,7 @@ __all__ = [
     "list_hrefs",
     "open_href",
     "open_raster",
+    "open_source",
     "parse_json",
     "read_bytes",
     "read_json",
@@ -73,7 +74,7 @@ def open_href(href: str, settings: Settings) -> BinaryIO:
     SceneError
         where the href is neither a path nor an http(s) address, nor in a bucket that the operator configured.
     """
-    return io.BufferedReader(_View(_open_source(href, settings)))
+    return io.BufferedReader(_View(open_source(href, settings)))
 
 
 def about(href: str, settings: Settings) -> tuple[int, str | None]:
@@ -84,7 +85,7 @@ def about(href: str, settings: Settings) -> tuple[int, str | None]:
     UpstreamError, SceneError
         as `open_href`.
     """
-    with contextlib.closing(_open_source(href, settings)) as source:
+    with contextlib.closing(open_source(href, settings)) as source:
         return source.size, getattr(source, "version", None)
 
 
@@ -113,7 +114,7 @@ def read_bytes(href: str, settings: Settings, limit: int = LONGEST_DOCUMENT) -> 
     """
     if is_remote(href) and not objects.is_object(href):
         return fetch(href, settings, limit=limit)
-    with contextlib.closing(_open_source(href, settings)) as source:
+    with contextlib.closing(open_source(href, settings)) as source:
         if source.size > limit:
             raise _too_long(href, limit)
         return source.read_at(0, source.size)
@@ -214,12 +215,30 @@ def send(
     return body
 
 
+def open_source(href: str, settings: Settings) -> Source:
+    """Open a file to be read at any place by several threads; to be closed by the caller.
+
+    Raises
+    ------
+    UpstreamError, SceneError
+        as `open_href`.
+    """
+    if objects.is_object(href):
+        return objects.open_source(href, settings)
+    return remote.open_source(href, settings) if is_remote(href) else _open_local(href)
+
+
 @contextlib.contextmanager
-def open_raster(href: str, settings: Settings) -> Iterator[Any]:
+def open_raster(href: str, settings: Settings, source: Source | None = None) -> Iterator[Any]:
     """Open a GeoTIFF as a rasterio dataset for the duration of a `with` block.
 
     GDAL gets our own file object under a made-up name and sees no other file, so that neither the raster nor its
     sidecars can lead it to an address. Failed reads inside the block become the sentences below.
+
+    Parameters
+    ----------
+    source
+        The file behind the href where it is open already; it stays open.
 
     Raises
     ------
@@ -231,7 +250,9 @@ def open_raster(href: str, settings: Settings) -> Iterator[Any]:
     failures: list[EscapeError] = []
     serial = next(_serial)
     name = "raster/" + _mark(serial) + re.sub(r"[^A-Za-z0-9._-]", "_", file_name(href))
-    with contextlib.closing(_open_source(href, settings)) as source:
+    with contextlib.ExitStack() as ours:
+        if source is None:
+            source = ours.enter_context(contextlib.closing(open_source(href, settings)))
 
         def opener(path: str, mode: str = "rb", **_: Any) -> BinaryIO:
             if path != name or "r" not in mode:
@@ -332,12 +353,6 @@ class _View(io.RawIOBase):
         if not self.closed and self._failures is None:
             self._source.close()
         super().close()
-
-
-def _open_source(href: str, settings: Settings) -> Source:
-    if objects.is_object(href):
-        return objects.open_source(href, settings)
-    return remote.open_source(href, settings) if is_remote(href) else _open_local(href)
 
 
 def _open_local(href: str) -> Source:

@@ -1,4 +1,4 @@
-"""The WSGI application: pygeoapi's, with our job views, the catalogue's files and the STAC API beside it."""
+"""The WSGI application: pygeoapi's, with our job views, the page, the catalogue's files and the STAC API beside it."""
 
 import logging
 import threading
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from escape_process.jobs.auth import owner
 from escape_process.jobs.files import install_files
 from escape_process.jobs.guards import Guarded, install_guards
 from escape_process.jobs.manager import JobManager
@@ -15,6 +16,7 @@ from escape_process.jobs.operations import install_operations
 from escape_process.jobs.problems import handle_errors
 from escape_process.jobs.views import JobViews
 from escape_process.settings import Settings
+from escape_process.viewer import install_viewer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -37,6 +39,7 @@ def create_app() -> tuple["WSGIApplication", JobManager]:
     JobViews.install(stock.APP, manager, stock.api_.base_url)
     install_files(stock.APP, settings)
     install_operations(stock.APP, manager, settings)
+    install_viewer(stock.APP, settings, stock.api_.base_url, owner)
     install_guards(stock.APP, manager, settings)
     handle_errors(stock.APP)
     return Guarded(DispatcherMiddleware(stock.APP, {"/stac-api": StacApiMount(settings)}), settings), manager

@@ -11,10 +11,12 @@ import jwt
 from flask import Flask, Response, current_app, g, has_request_context, request
 from pygeoapi.process.base import JobNotFoundError
 
+from escape_process.jobs import parameters
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.problems import problem_response
 from escape_process.jobs.store import Job
 from escape_process.settings import Auth
+from escape_process.viewer import PUBLIC, RESULTS
 
 LOGGER = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ CLOCK_SECONDS = 30
 _PUBLIC = frozenset(
     {"pygeoapi.landing_page", "pygeoapi.conformance", "pygeoapi.openapi", "pygeoapi.get_processes"}
     | {"pygeoapi.static", "static", "health_live", "health_ready"}
+    | PUBLIC
 )
 _CATALOG = frozenset({"catalog_file"})
 _EXTENSION = "escape-auth"
@@ -114,11 +117,14 @@ def install_auth(app: Flask, manager: JobManager, auth: Auth | None) -> None:
         return
     authenticator = Authenticator(auth)
     public = _PUBLIC if auth.catalog else _PUBLIC | _CATALOG
+    open_to_all = frozenset() if auth.catalog else RESULTS
     app.extensions[_EXTENSION] = authenticator
 
     def check_token() -> Response | None:
         # without a route there is nothing to protect; browsers ask for OPTIONS before they send a token
         if request.endpoint is None or request.endpoint in public or request.method == "OPTIONS":
+            return None
+        if "Authorization" not in request.headers and (request.endpoint in open_to_all or _asks_for_job_page()):
             return None
         try:
             g.owner = authenticator.owner_of(request.headers.get("Authorization"))
@@ -130,6 +136,17 @@ def install_auth(app: Flask, manager: JobManager, auth: Auth | None) -> None:
         return None
 
     app.before_request(check_token)
+
+
+def _asks_for_job_page() -> bool:
+    """Tell whether a browser asks for the page of a job, which says nothing of the job before it is given a token."""
+    is_job = request.endpoint == "pygeoapi.get_jobs" and "job_id" in (request.view_args or {})
+    return is_job and request.method in ("GET", "HEAD") and parameters.wants_html()
+
+
+def is_anonymous() -> bool:
+    """Tell whether the request at hand was let through without a token although tokens are asked for."""
+    return _EXTENSION in current_app.extensions and owner() is None
 
 
 def owner() -> str | None:

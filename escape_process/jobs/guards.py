@@ -108,8 +108,10 @@ def _is_utf8(path: str) -> bool:
 
 
 def _secured(headers: list[tuple[str, str]], path: str) -> list[tuple[str, str]]:
-    """Return an answer's headers with the missing ones added."""
+    """Return an answer's headers with the missing ones added; the page comes with a stricter policy of its own."""
     kept = [(name, value) for name, value in headers if name.lower() not in {known.lower() for known in _HEADERS}]
     kind = next((value for name, value in headers if name.lower() == "content-type"), "")
     is_page = kind.startswith("text/html") and not path.startswith(_FILE_ROUTES)
+    if any(name.lower() == "content-security-policy" for name, _ in kept):
+        return [*kept, *_HEADERS.items()]
     return [*kept, *_HEADERS.items(), ("Content-Security-Policy", _PAGES if is_page else _FILES)]

@@ -1,7 +1,8 @@
 """Processes, jobs and results over HTTP, where pygeoapi's own views break the contract of OGC API - Processes 1.0.
 
 Theirs answer results as HTML by default, wrap a document in a list, link to results that are not there, give every
-failure status 400 and fall over a body that is no object. Lists and pages in HTML stay theirs.
+failure status 400 and fall over a body that is no object. What has a page of its own here is answered with that; other
+lists and pages in HTML stay theirs.
 """
 
 import json
@@ -14,15 +15,17 @@ from flask import Flask, Response, request
 from pygeoapi.process.base import JobNotFoundError
 from pygeoapi.util import JobStatus, RequestedProcessExecutionMode
 
+from escape_process.catalogue.collection import PROCESS_ID
 from escape_process.jobs import descriptions, parameters
 from escape_process.jobs.answers import Output, results_response, value_response
-from escape_process.jobs.auth import may_see, owner
+from escape_process.jobs.auth import is_anonymous, may_see, owner
 from escape_process.jobs.descriptions import link
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.problems import Problem, json_response, problem_response
 from escape_process.jobs.status import status_info
 from escape_process.jobs.store import STATES, UNFINISHED, Job, JobFilter
 from escape_process.request import parse_interval
+from escape_process.viewer import page_response
 
 MOST_JOBS = 1000
 LONGEST_DURATION = 10**9
@@ -66,7 +69,7 @@ class JobViews:
     def landing_page(self) -> Any:
         """Answer the landing page."""
         if parameters.wants_html():
-            return self._stock["pygeoapi.landing_page"]()
+            return page_response(request.path)
         return json_response(descriptions.landing_page(self._config["metadata"]["identification"], self._url))
 
     def conformance(self) -> Any:
@@ -81,6 +84,8 @@ class JobViews:
             self._check_process(process_id)
         limit, offset = _page()  # before pygeoapi's page would complain of them in its own way
         if parameters.wants_html():
+            if process_id == PROCESS_ID:
+                return page_response(request.path)
             return self._stock["pygeoapi.get_processes"](process_id)
         if process_id is not None:
             processor = self._manager.get_processor(process_id)
@@ -122,13 +127,17 @@ class JobViews:
     def jobs(self, job_id: str | None = None) -> Any:
         """List jobs; show or dismiss one."""
         if job_id is not None:
+            as_page = request.method != "DELETE" and parameters.wants_html()
+            if as_page and is_anonymous():  # a browser that was sent here has no token yet; the page asks for it
+                return page_response(request.path)
             job = self._job(job_id)
             if request.method == "DELETE":
                 self._manager.dismiss(job_id)
                 return json_response(status_info(job, self._url, dismissed=True))
-        answer = self._job_list() if job_id is None else json_response(status_info(job, self._url))
-        if parameters.wants_html() and owner() is None:  # pygeoapi's pages know no owners
-            return self._stock["pygeoapi.get_jobs"](job_id)
+            return page_response(request.path) if as_page else json_response(status_info(job, self._url))
+        answer = self._job_list()
+        if parameters.wants_html() and owner() is None:  # pygeoapi's page knows no owners
+            return self._stock["pygeoapi.get_jobs"]()
         return answer
 
     def results(self, job_id: str) -> Response:

@@ -10,12 +10,14 @@ from escape_process.publishing.results import (
     publish_waiting,
     read_report,
 )
+from escape_process.publishing.unpublished import find_unpublished
 
 __all__ = [
     "Delivery",
     "Kept",
     "check_targets",
     "find_result",
+    "find_unpublished",
     "keep_result",
     "publish_waiting",
     "read_report",

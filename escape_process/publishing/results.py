@@ -15,6 +15,7 @@ from escape_process.hrefs import read_json
 from escape_process.publishing.files import stored_folder, upload_files, with_signed_links
 from escape_process.publishing.outbox import Outbox
 from escape_process.publishing.stac_api import TransactionApi
+from escape_process.publishing.unpublished import describe_unpublished
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 
@@ -94,7 +95,7 @@ def keep_result(
     """
     item = upload_files(item, settings, published=published, cancelled=cancelled)
     if not published:
-        kept = Kept(public_item(item, settings, published=False))
+        kept = Kept(describe_unpublished(public_item(item, settings, published=False), settings))
     elif "stac_api" in settings.publish_to:
         kept = _keep_in_api(item, settings)
     else:
