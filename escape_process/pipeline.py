@@ -89,7 +89,7 @@ def run(
     if not stacks:
         raise no_scenes_error(request, found)
     check_size(stacks, settings)
-    opening = tell_scenes(found, stacks)
+    opening = tell_scenes(found, stacks, footprints=request.dry_run)
     report = {**opening, "stacks": [], "warnings": []}
     if request.dry_run:
         progress(1.0, f"{_count(scenes, 'scene')} would be used")

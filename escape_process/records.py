@@ -199,6 +199,8 @@ class Refusal:
     id: str
     reason: str
     """One sentence for the user."""
+    item: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The STAC item as found."""
 
 
 @dataclass(frozen=True)

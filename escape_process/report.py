@@ -3,20 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import shapely
+
 from escape_process import __version__
+from escape_process.catalogue.footprints import footprint_of
 from escape_process.catalogue.items import MARKS
 from escape_process.records import Found, OpenedScene, Pass, Product, Refusal, Scene, Stack
 
 
-def tell_scenes(found: Found, stacks: Sequence[Stack]) -> dict[str, Any]:
-    """Tell the software, the scenes used, those refused and why, and how the search went."""
+def tell_scenes(found: Found, stacks: Sequence[Stack], *, footprints: bool = False) -> dict[str, Any]:
+    """Tell the software, the scenes used, those refused and why, and how the search went; where they lie if asked."""
+    place = _tell_footprint if footprints else lambda item: {}
     used = [scene for stack in stacks for one in stack.passes for scene in one.scenes]
     kept = {scene.id for scene in used}
-    outside = [Refusal(scene.id, "It does not reach the area asked.") for scene in found.scenes if scene.id not in kept]
+    outside = [
+        Refusal(scene.id, "It does not reach the area asked.", scene.item)
+        for scene in found.scenes
+        if scene.id not in kept
+    ]
     return {
         "software": {"escape-process": __version__},
-        "scenes": [_tell_scene(scene) for scene in used],
-        "refused": [{"id": one.id, "reason": one.reason} for one in (*found.refused, *outside)],
+        "scenes": [{**_tell_scene(scene), **place(scene.item)} for scene in used],
+        "refused": [{"id": one.id, "reason": one.reason, **place(one.item)} for one in (*found.refused, *outside)],
         "notes": list(found.notes),
     }
 
@@ -31,6 +39,12 @@ def _tell_scene(scene: OpenedScene) -> dict[str, Any]:
         "warnings": list(scene.warnings),
         **{name.removeprefix("escape:"): True for name in MARKS if _is_marked(scene, name)},
     }
+
+
+def _tell_footprint(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell where a scene lies, to some 100 m; nothing where its item does not say so in a way that can be read."""
+    shape = footprint_of(item)
+    return {} if shape is None else {"geometry": shapely.geometry.mapping(shape.simplify(1e-3))}
 
 
 def tell_grid(stack: Stack) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def open_scenes(found: Found, settings: Settings) -> tuple[tuple[OpenedScene, ..
                 opened.append(open_scene(candidate, settings))
             except (SceneError, UpstreamError) as error:
                 LOGGER.info("refused %s: %s", candidate.id, error)
-                refused.append(Refusal(candidate.id, str(error)))
+                refused.append(Refusal(candidate.id, str(error), candidate.item))
                 upstream = error if isinstance(error, UpstreamError) else upstream
                 continue
             kept.append(candidate)

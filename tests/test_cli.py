@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner, Result
+from shapely.geometry import shape
 
 from escape_process.cli import main
 
@@ -37,6 +38,10 @@ def test_dry_run_as_json(tmp_path: Path) -> None:
         "sim-salamanca-20240601",
     ]
     assert [one["id"] for one in report["refused"]] == ["sim-salamanca-20240511-dualpol"]
+    for one in (*report["scenes"], *report["refused"]):
+        item = json.loads((ROOT / "catalog" / "samples" / one["id"] / f"{one['id']}.json").read_text())
+        difference = shape(one["geometry"]).symmetric_difference(shape(item["geometry"]))
+        assert difference.area < 0.001 * shape(item["geometry"]).area
 
 
 def test_bad_input_exits_with_2(tmp_path: Path) -> None:

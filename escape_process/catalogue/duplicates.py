@@ -49,7 +49,7 @@ def without_duplicates(scenes: Iterable[Scene]) -> list[Scene]:
 
 def refusals_of_twins(scene: Scene) -> list[Refusal]:
     """Return the refusal of each other item of a scene's acquisition, which names the scene."""
-    return [Refusal(twin.id, _reason(twin, scene)) for twin in scene.twins]
+    return [Refusal(twin.id, _reason(twin, scene), twin.item) for twin in scene.twins]
 
 
 def _preference(scene: Scene) -> tuple[Any, ...]:

@@ -77,9 +77,9 @@ def scene_from_item(item: Mapping[str, Any], href: str, request: RetrievalReques
     try:
         return _read_scene(scene_id, item, href, request)
     except _RefusedError as refused:
-        return Refusal(scene_id, str(refused))
+        return Refusal(scene_id, str(refused), item)
     except RecursionError:
-        return Refusal(scene_id, "Its metadata is nested too deeply to be read.")
+        return Refusal(scene_id, "Its metadata is nested too deeply to be read.", item)
 
 
 def _read_scene(scene_id: str, item: Mapping[str, Any], href: str, request: RetrievalRequest) -> Scene:

@@ -182,7 +182,7 @@ def _matching(
         key, content = (str(item.get("collection")), name), _digest(item)
         if key in seen:
             if seen[key] != content:
-                refused.append(Refusal(name, "Its id is also that of another item, which is used instead."))
+                refused.append(Refusal(name, "Its id is also that of another item, which is used instead.", item))
             continue
         if expression is not None:
             matches = _evaluate(expression, item)
