@@ -21,11 +21,11 @@ const map = new MapView((lon, lat) => result?.read(lon, lat));
 /** What the address asks for. */
 function wanted() {
   const query = new URLSearchParams(location.search);
-  const path = new URL(location.href).pathname.match(/\/jobs(?:\/([^/]+))?\/?$/);
-  const job = query.get("job") || (path?.[1] && decodeURIComponent(path[1]));
+  const path = location.pathname.match(/\/jobs\/([^/]+)\/?$/);
+  const job = query.get("job") || (path && decodeURIComponent(path[1]));
   if (job) return { view: "job", job };
   if (query.get("item")) return { view: "job", item: query.get("item") };
-  return { view: path || query.has("jobs") ? "jobs" : "request" };
+  return { view: query.has("jobs") ? "jobs" : "request" };
 }
 
 /** Go to another view by its address, below the server's root. */
