@@ -114,5 +114,5 @@ export async function listJobs(process, open) {
       open(job.jobID);
     } }, make("span", { className: `state ${job.status}` }, WORDS[job.status]),
     make("span", {}, momentText(job.created)), make("span", {}, duration(job)),
-    make("small", {}, job.status === "running" ? `${job.progress} % · ${job.message}` : job.message)))));
+    job.status === "successful" ? null : make("small", {}, job.status === "running" ? `${job.progress} % · ${job.message}` : job.message)))));
 }

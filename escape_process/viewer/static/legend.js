@@ -23,7 +23,7 @@ function ticksOf(low, high) {
 /** The legend of a layer of a map. */
 export function legendOf(layer, shown) {
   const unit = unitText(layer.unit);
-  const title = make("p", { className: "legend-title" }, make("strong", {}, layer.title), unit ? ` ${unit}` : "",
+  const title = make("p", { className: "legend-title" }, make("strong", {}, layer.title), " ", make("span", {}, unit),
     make("small", {}, dayText(shown.datetime)));
   if (layer.classes?.length) {
     return make("div", {}, title, make("ul", { className: "classes" }, ...layer.classes.filter((one) => one.color !== "transparent")

@@ -157,7 +157,7 @@ export class RequestForm {
     if (matchMedia("(max-width: 52rem)").matches) byId("map").scrollIntoView({ block: "nearest" });
     const corners = await this.#map.drawArea();
     button.setAttribute("aria-pressed", "false");
-    button.textContent = "Draw on the map";
+    button.textContent = "Draw on map";
     if (corners) this.setArea(corners);
   }
 
