@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from escape_process import __version__
 from escape_process.errors import EscapeError
 
+_NAME = "escape-process"
+
 CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -28,6 +30,14 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for a pr
 class _Command(click.Group):
     """Turns every EscapeError into its sentence and exit code."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Leave out the command's own name where it is said twice.
+
+        Runners of application packages hand a container the whole command line; one whose entry point is this command
+        already would else look for a command of that name.
+        """
+        return super().parse_args(ctx, args[1:] if args[:1] == [_NAME] else args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -41,7 +51,7 @@ def _fail(error: EscapeError) -> NoReturn:
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(__version__, prog_name="escape-process")
+@click.version_option(__version__, prog_name=_NAME)
 @click.option("-v", "--verbose", is_flag=True, help="Log each step.")
 def main(verbose: bool) -> None:
     """Soil moisture and roughness, with uncertainty, from full-polarimetric L-band SAR, without in-situ labels."""

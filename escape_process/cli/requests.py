@@ -37,7 +37,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 
 @main.command()
 @CONFIG
-@click.option("--catalog", help="A configured name, an http(s) or s3 URL, or the path of a static catalogue.")
+@click.option("--catalog", help="A configured name, an http(s) or s3 URL, or a static catalogue: its file or folder.")
 @click.option("--bbox", callback=_numbers, help="west,south,east,north in degrees; west > east crosses 180 degrees.")
 @click.option("--geometry", callback=_json_value, help="GeoJSON polygon, or @FILE.")
 @click.option("--ids", multiple=True, help="Item id of a scene to use; repeatable.")
@@ -62,18 +62,33 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--reuse/--no-reuse", default=None, help="Answer from the catalogue where possible.")
 @click.option("--dry-run", is_flag=True, default=None, help="Only list the scenes that would be used or refused.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Data folder, instead of the configured.")
+@click.option(
+    "--stac-out",
+    type=click.Path(path_type=Path),
+    help="Write the results, too, to this new folder: a STAC catalogue that holds all it links to.",
+)
 @JSON
-def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, table: Path | None, **inputs: Any) -> None:
+def run(
+    config: Path,
+    out: Path | None,
+    as_json: bool,
+    catalog: str | None,
+    table: Path | None,
+    stac_out: Path | None,
+    **inputs: Any,
+) -> None:
     """Answer one request without a server.
 
     \b
     Examples:
       escape-process run --bbox -5.48,41.23,-5.40,41.29 --datetime 2024-05-01/2024-05-31
       escape-process run --catalog my/collection.json --ids my-scene --out results
+      escape-process run --catalog staged-in --bbox -5.48,41.23,-5.40,41.29 --stac-out results
       escape-process run --bbox -5.48,41.23,-5.40,41.29 --dry-run --json
       escape-process run --bbox -5.48,41.23,-5.40,41.29 --zones @fields.geojson --table fields.csv
     """
     from escape_process import pipeline
+    from escape_process.catalogue.directory import check_vacant, write_directory
     from escape_process.objects import is_object
     from escape_process.process import load_config
     from escape_process.zones import write_table
@@ -84,7 +99,7 @@ def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, tabl
     if catalog is not None and "://" in catalog and not is_object(catalog):
         settings = settings.allowing(catalog)  # whoever types the command is the operator
     elif catalog is not None and catalog not in settings.catalogs:
-        place = catalog if is_object(catalog) else str(Path(catalog).resolve())
+        place = catalog if is_object(catalog) else str(_static_catalogue(Path(catalog)))
         settings = settings.model_copy(update={"catalogs": {**settings.catalogs, catalog: place}})
     asked = {name: list(value) if isinstance(value, tuple) else value for name, value in inputs.items()}
     request = RetrievalRequest.from_inputs(
@@ -92,8 +107,17 @@ def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, tabl
     )
     if table is not None and request.zones is None:
         raise InvalidInputError(f"Option --table = {str(table)!r}: it needs --zones.")
+    if stac_out is not None:
+        if settings.object_storage is not None:
+            raise InvalidInputError(
+                f"Option --stac-out = {str(stac_out)!r}: the settings send results to object storage."
+            )
+        check_vacant(stac_out)
     with shown_progress(quiet=as_json) as progress:
         outcome = pipeline.run(request, settings, progress)
+    if stac_out is not None and not request.dry_run:
+        files = settings.results_dir if request.publish else settings.unpublished_dir
+        write_directory(outcome.items["features"], files, stac_out, settings)
     if table is not None and request.zones is not None:
         rows = [row for stack in outcome.report["stacks"] for row in stack["zones"]]
         write_table(rows, request.zones, table)
@@ -101,6 +125,12 @@ def run(config: Path, out: Path | None, as_json: bool, catalog: str | None, tabl
         click.echo(json.dumps({"items": outcome.items, "report": outcome.report}, indent=2, allow_nan=False))
     else:
         _print_outcome(outcome)
+
+
+def _static_catalogue(path: Path) -> Path:
+    """Return the file that a static catalogue begins with, given that or its folder."""
+    names = ("catalog.json", "collection.json") if path.is_dir() else ()
+    return next((path / name for name in names if (path / name).is_file()), path).resolve()
 
 
 def _print_outcome(outcome: "Outcome") -> None:
