@@ -19,7 +19,7 @@ _NAME = "escape-process"
 CONFIG = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("pygeoapi-config.yml"),
+    default="pygeoapi-config.yml",
     show_default=True,
     envvar="PYGEOAPI_CONFIG",
     help="Configuration of the server and the process.",
