@@ -1,7 +1,6 @@
 """Fuzz each parser, or the one named, and print a line for each; exit with 1 where one failed."""
 
 import argparse
-import math
 import os
 import random
 import sys
@@ -11,9 +10,11 @@ from pathlib import Path
 
 from fuzz.child import main as replay
 from fuzz.parsers import PARSERS
-from fuzz.watch import fuzz
+from fuzz.watch import Outcome, fuzz
 
 KEPT = Path("var") / "fuzz"
+PATIENCE = 20
+"""Where inputs are counted, a parser may take so many times the seconds on a slow or busy machine."""
 
 
 def main() -> int:
@@ -22,11 +23,9 @@ def main() -> int:
     arguments.add_argument("seconds", nargs="?", type=float, default=30.0, help="for each parser (default: 30)")
     arguments.add_argument("name", nargs="?", choices=sorted(PARSERS), help="only this parser")
     arguments.add_argument(
-        "--inputs",
-        type=int,
-        default=math.inf,
-        metavar="N",
-        help="at most so many inputs a parser; with --seed the same ones on every machine, if the seconds suffice",
+        "--counted",
+        action="store_true",
+        help="not by the clock: as many inputs as so many seconds usually hold; with --seed the same on every machine",
     )
     arguments.add_argument("--seed", type=int, default=None, help="of the random numbers (default: another each time)")
     arguments.add_argument("--replay", type=Path, metavar="FILE", help="parse one input that was kept, by NAME")
@@ -43,11 +42,19 @@ def main() -> int:
         return 0
     seed = random.SystemRandom().randrange(2**31) if given.seed is None else given.seed
     names = [given.name] if given.name else list(PARSERS)
-    bound = f"{given.seconds:g} s" + (f" or {given.inputs} inputs" if given.inputs < math.inf else "")
-    print(f"{len(names)} parsers, {bound} each, seed {seed}", flush=True)
+    print(
+        f"{len(names)} parsers, {given.seconds:g} s {'counted ' if given.counted else ''}each, seed {seed}", flush=True
+    )
+
+    def run(name: str) -> Outcome:
+        if given.counted:
+            inputs = max(round(given.seconds * PARSERS[name].rate), 1)
+            return fuzz(name, PATIENCE * given.seconds, seed, inputs)
+        return fuzz(name, given.seconds, seed)
+
     failed = 0
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for outcome in pool.map(lambda name: fuzz(name, given.seconds, seed, given.inputs), names):
+        for outcome in pool.map(run, names):
             word = "ok" if not outcome.failures else f"{len(outcome.failures)} FAILED"
             inputs = f"{outcome.cases:>9} inputs {outcome.digest[:8]:8}"
             print(f"{outcome.name:<20} {inputs} in {outcome.seconds:4.0f} s  {word}", flush=True)

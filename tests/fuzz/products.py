@@ -118,7 +118,7 @@ def _matrix(folder: Path) -> list[str]:
     return [str(path) for path in sorted((folder / "C3").iterdir())]
 
 
-def of_product(name: str, family: Family, write: Callable[[Path], list[str]], part: str) -> Parser:
+def of_product(name: str, family: Family, write: Callable[[Path], list[str]], part: str, rate: int) -> Parser:
     """Return what fuzzes one file of a product, described and read; its other files stay as our writer made them."""
 
     def seeds(folder: Path) -> list[bytes]:
@@ -140,7 +140,7 @@ def of_product(name: str, family: Family, write: Callable[[Path], list[str]], pa
                 raster.read(1, window=Window(0, 0, min(8, raster.width), min(8, raster.height)))
         return described
 
-    return Parser(name, parse, seeds)
+    return Parser(name, parse, seeds, rate=rate)
 
 
 def _one(content: bytes) -> Callable[[Path], list[bytes]]:
@@ -148,19 +148,20 @@ def _one(content: bytes) -> Callable[[Path], list[bytes]]:
 
 
 PRODUCTS = (
-    Parser("summary", of_file("summary.txt", _summary), _one(SUMMARY)),
+    Parser("summary", of_file("summary.txt", _summary), _one(SUMMARY), rate=2600),
     Parser(
         "manifest",
         of_file("manifest.json", _manifest),
         documents({"source": f"{GRANULE}.h5", "radiometry": "gamma0"}),
+        rate=2300,
     ),
-    Parser("names", _named, _one(RASTER.encode())),
-    Parser("card4l", of_file("summary.xml", _card4l), _one(CARD4L)),
-    Parser("zip", of_file("product.zip", _unpacked), _zips),
-    Parser("tar", of_file("product.tar.gz", _unpacked), _tars),
-    of_product("ceos-leader", "ceos", _ceos, "LED-"),
-    of_product("ceos-image", "ceos", _ceos, "IMG-HH"),
-    of_product("envi", "covariance", _matrix, "C11.bin.hdr"),
-    of_product("nisar", "nisar", _gcov, ".h5"),
-    Parser("polsarpro", _config, _one(CONFIG)),
+    Parser("names", _named, _one(RASTER.encode()), rate=8500),
+    Parser("card4l", of_file("summary.xml", _card4l), _one(CARD4L), rate=2500),
+    Parser("zip", of_file("product.zip", _unpacked), _zips, rate=1400),
+    Parser("tar", of_file("product.tar.gz", _unpacked), _tars, rate=2000),
+    of_product("ceos-leader", "ceos", _ceos, "LED-", rate=45),
+    of_product("ceos-image", "ceos", _ceos, "IMG-HH", rate=35),
+    of_product("envi", "covariance", _matrix, "C11.bin.hdr", rate=540),
+    of_product("nisar", "nisar", _gcov, ".h5", rate=65),
+    Parser("polsarpro", _config, _one(CONFIG), rate=56000),
 )
