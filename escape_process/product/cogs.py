@@ -154,7 +154,7 @@ def write_layers(folder: Path, grid: Grid, tiles: Sequence[Tile]) -> dict[str, P
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):  # options of GDAL are a thread's own
             return write_layer(folder, grid, tiles, layer)
 
-    with ThreadPoolExecutor(min(MOST_WRITERS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(MOST_WRITERS, len(os.sched_getaffinity(0)))) as pool:
         writing = {layer.name: pool.submit(write, layer) for layer in LAYERS}
         try:
             return {name: one.result() for name, one in writing.items()}
