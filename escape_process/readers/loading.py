@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -269,13 +269,21 @@ class _Averager:
             row, column = self._pad
             padded[row : row + values.shape[0], column : column + values.shape[1]] = values
             values = padded
-        cells = values.reshape(self._target.height, self._factor, self._target.width, self._factor)
-        valid = np.isfinite(cells)
-        count = valid.sum(axis=(1, 3), dtype=np.int64)
-        total = np.where(valid, cells, 0).sum(axis=(1, 3), dtype=np.float64)
+        valid = np.isfinite(values)
+        count = self._sums(valid, np.int64)
+        total = self._sums(np.where(valid, values, 0), np.float64)
         with np.errstate(invalid="ignore"):
             mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         return mean.astype(np.float32), (count / self._factor**2).astype(np.float32)
+
+    def _sums(self, values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+        """Add up the pixels of each cell: whole rows first, which is several times as fast as cell by cell."""
+        factor = self._factor or 1
+        rows = values.reshape(self._target.height, factor, -1).sum(axis=1, dtype=dtype)
+        total: NDArray[Any] = rows[:, ::factor].copy()
+        for column in range(1, factor):
+            total += rows[:, column::factor]
+        return total
 
     def _warped(self, values: NDArray[np.floating]) -> tuple[Float32, Float32]:
         valid = np.isfinite(values)
