@@ -66,10 +66,8 @@ class Cluster:
         """Start the scheduler; again on the same port after it was killed."""
         log = self._folder / "scheduler.log"
         log.unlink(missing_ok=True)
-        self.scheduler = self._start(
-            log,
-            ["scheduler", "--host", "tls://127.0.0.1", "--port", str(self.port), "--dashboard-address", "127.0.0.1:0"],
-        )
+        place = ["--host", "tls://127.0.0.1", "--port", str(self.port), "--dashboard-address", "127.0.0.1:0"]
+        self.scheduler = self._start(log, ["scheduler", *place], DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1")
         found = wait_for(lambda: re.search(r"Scheduler at: +tls://127\.0\.0\.1:(\d+)", log.read_text()))
         self.port = int(found[1])
 
@@ -80,7 +78,7 @@ class Cluster:
             arguments = ["worker", self.address, "--no-nanny", "--nthreads", "1", "--dashboard-address", ":0", *options]
             place = ["--local-directory", str(self._folder / "dask"), "--host", "127.0.0.1"]
             self.workers.append(self._start(log, [*arguments, *place], **environment))
-        for process in self.workers[-count:]:
+        for process in self._processes[-count:] if count else ():
             log = self._folder / f"worker-{self._processes.index(process)}.log"
             wait_for(lambda log=log: "Registered to" in log.read_text())
 
@@ -120,11 +118,12 @@ class Cluster:
         """Return all that its processes wrote."""
         return "".join(path.read_text() for path in self._folder.glob("*.log"))
 
-    def stop(self) -> None:
-        """End what still runs."""
+    def kill_all(self) -> None:
+        """Kill the scheduler and the workers."""
         for process in reversed(self._processes):
             process.kill()
             process.wait()
+        self.workers.clear()
 
 
 @contextmanager
@@ -137,4 +136,4 @@ def running_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
             cluster.start_workers(workers)
         yield cluster
     finally:
-        cluster.stop()
+        cluster.kill_all()

@@ -4,6 +4,8 @@ The cluster is told references, never arrays, and gives results back; a lost wor
 travels, secrets of the settings among it, travels by TLS alone and stands in no log.
 """
 
+import asyncio
+import concurrent.futures
 import hashlib
 import logging
 import pickle
@@ -17,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from distributed import Client, KilledWorker
-from distributed.client import ClosedClientError, FutureCancelledError
+from distributed.client import ClosedClientError
 from distributed.security import Security
 from distributed.versions import get_versions
 
@@ -29,8 +31,6 @@ from escape_process.records import Window
 LOGGER = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
-FETCH_SECONDS = 60.0
-"""Longest that one result takes to come."""
 LOOK_EVERY = 0.2
 """Seconds between two questions whether to go on."""
 COUNT_EVERY = 2.0
@@ -66,7 +66,7 @@ def compute_on_cluster(
     """Compute blocks as the cluster is free for them, handing out no more than it can soon begin."""
     packed = Packed(pickle.dumps(task), own_versions())
     waiting = deque(blocks)
-    running: dict[Any, Window] = {}
+    running: dict[Any, tuple[Window, Any]] = {}
     ended: SimpleQueue[Any] = SimpleQueue()
     with _connected(cluster) as client:
         count = _Count(client, cluster)
@@ -74,7 +74,7 @@ def compute_on_cluster(
         while waiting or running:
             if cancelled():
                 with _losses_told():
-                    client.cancel(list(running))
+                    client.cancel([future for _, future in running.values()])
                 raise CancelledError("The job was dismissed.")
             slots = count.slots()
             while waiting and len(running) < slots * AHEAD:
@@ -83,16 +83,17 @@ def compute_on_cluster(
                     future = client.submit(
                         compute_block, packed, block, pure=False, retries=RETRIES, resources=cluster.resources or None
                     )
-                running[future] = block
-                future.add_done_callback(ended.put)
+                coming = asyncio.run_coroutine_threadsafe(
+                    client.gather(future, asynchronous=True), client.loop.asyncio_loop
+                )
+                running[coming] = block, future
+                coming.add_done_callback(ended.put)
             try:
-                future = ended.get(timeout=LOOK_EVERY)
+                coming = ended.get(timeout=LOOK_EVERY)
             except Empty:
                 continue
-            answer = _result(future)
-            if isinstance(answer, EscapeError):
-                raise answer
-            yield running.pop(future), answer
+            block, future = running.pop(coming)
+            yield block, _result(coming, future)
 
 
 class _Count:
@@ -159,12 +160,15 @@ def _connected(cluster: DaskCluster) -> Iterator[Client]:
         client.close(timeout=CONNECT_SECONDS)
 
 
+_LOSSES = (OSError, ClosedClientError)
+
+
 @contextmanager
 def _losses_told() -> Iterator[None]:
     """Turn a lost connection into a sentence."""
     try:
         yield
-    except (OSError, ClosedClientError, FutureCancelledError) as error:
+    except _LOSSES as error:
         raise _lost() from error
 
 
@@ -172,20 +176,21 @@ def _lost() -> TransientError:
     return TransientError("The Dask scheduler was lost while it computed; finished blocks are kept.")
 
 
-def _result(future: Any) -> Arrays | EscapeError:
-    """Fetch what a future that is done came to."""
-    if future.status == "error":
-        error = future.exception(timeout=FETCH_SECONDS)
-        if isinstance(error, KilledWorker):
-            raise EngineError(
-                "A block ended each of the Dask workers that computed it: ask for a coarser resolution or fewer dates,"
-                " or have the operator give the workers more memory."
-            ) from error
-        raise error
-    if future.status != "finished":
-        raise _lost()
-    with _losses_told():
-        answer: Arrays | EscapeError = future.result(timeout=FETCH_SECONDS)
+def _result(coming: Any, future: Any) -> Arrays:
+    """Return what a block came to, or raise what it ended in."""
+    try:
+        answer: Arrays | EscapeError = coming.result()
+    except KilledWorker as error:
+        raise EngineError(
+            "A block ended each of the Dask workers that computed it: ask for a coarser resolution or fewer dates, or"
+            " have the operator give the workers more memory."
+        ) from error
+    except (*_LOSSES, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+        if future.status == "error":  # it is the block's own
+            raise
+        raise _lost() from error
+    if isinstance(answer, EscapeError):
+        raise answer
     return answer
 
 

@@ -1,13 +1,16 @@
 """Blocks computed by a Dask cluster over TLS: the right result, or one clear sentence."""
 
+import os
+import re
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from block_tasks import BLOCKS, Numbered, are_right
-from dask_cluster import DASK, Cluster, make_certificates, running_cluster
+from block_tasks import BLOCKS, VICTIM, Numbered, are_right
+from dask_cluster import DASK, Cluster, make_certificates
 from waiting import wait_for
 
 from escape_process.computing import DaskCluster
@@ -21,6 +24,7 @@ from escape_process.errors import (
     SceneError,
     TransientError,
 )
+from escape_process.jobs.serve import free_port
 from escape_process.settings import Settings
 
 
@@ -30,8 +34,8 @@ def using(cluster: Cluster, **changes: object) -> Settings:
 
 def bring_back(cluster: Cluster) -> None:
     """Start workers in place of those that were killed."""
-    alive = [worker for worker in cluster.workers if worker.poll() is None]
-    cluster.start_workers(2 - len(alive))
+    cluster.workers[:] = [worker for worker in cluster.workers if worker.poll() is None]
+    cluster.start_workers(2 - len(cluster.workers))
 
 
 def test_the_workers_of_the_cluster_compute(tmp_path: Path, cluster: Cluster) -> None:
@@ -72,8 +76,7 @@ def test_cancelled_blocks_are_not_begun(tmp_path: Path, cluster: Cluster) -> Non
 def test_a_worker_killed_in_the_middle_costs_its_block_alone(tmp_path: Path, cluster: Cluster) -> None:
     task = Numbered(tmp_path, "die once", seconds=0.05)
     assert are_right(map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster)))
-    died = [worker for worker in cluster.workers if worker.poll() is not None]
-    assert len(died) == 1
+    assert sum(worker.poll() is not None for worker in cluster.workers) == 1
     assert len({process for _, process in task.lines()}) == 2
     bring_back(cluster)
 
@@ -123,31 +126,38 @@ def test_each_version_that_matters_is_compared(name: str, other: str | None, has
         backend._compare(backend.own_versions(), backend._versions(own | {name: other}))
 
 
-def test_a_block_that_kills_each_worker_is_given_up(tmp_path: Path) -> None:
-    with running_cluster(tmp_path / "cluster", workers=5) as cluster:
-        task = Numbered(tmp_path, "die")
-        with pytest.raises(EngineError, match="ended each of the Dask workers that computed it"):
-            map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster))
+def test_a_block_that_kills_each_worker_is_given_up(tmp_path: Path, cluster: Cluster) -> None:
+    task = Numbered(tmp_path, "die")
+    with pytest.raises(EngineError, match="ended each of the Dask workers that computed it"):
+        map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster))
+    assert [place for place, _ in task.lines()].count(f"{VICTIM.row}_{VICTIM.column}") == 2
+    bring_back(cluster)
 
 
-def test_a_killed_scheduler_is_told_and_the_next_attempt_goes_on(tmp_path: Path) -> None:
-    with running_cluster(tmp_path / "cluster", workers=1) as cluster:
-        task = Numbered(tmp_path, seconds=0.2)
+def test_a_killed_scheduler_is_told_and_the_next_attempt_goes_on(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "CONNECT_SECONDS", 2.0)
+    task = Numbered(tmp_path, seconds=0.2)
 
-        def kill_after_three(done: int, total: int) -> None:
-            if done == 3:
-                cluster.scheduler.kill()
+    def kill_after_three(done: int, total: int) -> None:
+        if done == 3:
+            cluster.scheduler.kill()
+            cluster.scheduler.wait()
 
-        with pytest.raises(TransientError, match=r"The Dask scheduler was lost while it computed"):
-            map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster), progress=kill_after_three)
-        finished = len(list((tmp_path / "blocks").iterdir()))
-        assert finished >= 2
-        with pytest.raises(TransientError, match=r"The Dask scheduler cannot be reached"):
-            map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster))
-        cluster.start_scheduler()
-        before = len(task.lines())
-        assert are_right(map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster)))
-        assert len(task.lines()) - before == len(BLOCKS) - finished
+    with pytest.raises(TransientError, match=r"The Dask scheduler was lost while it computed"):
+        map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster), progress=kill_after_three)
+    finished = len(list((tmp_path / "blocks").iterdir()))
+    assert finished >= 3
+    with pytest.raises(TransientError, match=r"The Dask scheduler cannot be reached"):
+        map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster))
+    cluster.kill_all()  # workers end with their scheduler, sooner or later
+    monkeypatch.undo()
+    cluster.start_scheduler()
+    bring_back(cluster)
+    before = len(task.lines())
+    assert are_right(map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster)))
+    assert len(task.lines()) - before == len(BLOCKS) - finished
 
 
 def test_who_has_no_certificate_of_the_cluster_is_refused(tmp_path: Path, cluster: Cluster) -> None:
@@ -158,9 +168,7 @@ def test_who_has_no_certificate_of_the_cluster_is_refused(tmp_path: Path, cluste
 
 
 def test_a_scheduler_without_tls_is_not_spoken_to(tmp_path: Path, cluster: Cluster) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path / "plain.log"
     with log.open("wb") as file:
         command = [DASK, "scheduler", "--host", "tcp://127.0.0.1", "--port", str(port), "--dashboard-address", ":0"]
@@ -218,3 +226,37 @@ def test_without_dask_only_its_engine_is_refused(tmp_path: Path) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert answer.stdout == "Setting engine = 'dask': Dask is not installed; install escape-process[dask].\n"
+
+
+@pytest.mark.slow
+def test_the_guides_commands_make_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word for word but for the ports; workers with nannies, as an operator has them."""
+    monkeypatch.setenv("PATH", f"{Path(DASK).parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    guide = (Path(__file__).parents[2] / "docs" / "operators-guide.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", guide.replace("8786", str(port)).replace("8787", "0"), re.DOTALL)
+    (certificates,) = [block for block in blocks if "openssl" in block]
+    (commands,) = [block for block in blocks if "dask scheduler" in block]
+    subprocess.run(["bash", "-ec", certificates], check=True, capture_output=True)
+    running = [
+        subprocess.Popen(["bash", "-ec", command.replace("\ndask", "\nexec dask")], start_new_session=True)
+        for command in commands.split("\n\n")
+    ]
+    try:
+        files = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
+        cluster = DaskCluster(scheduler=f"tls://127.0.0.1:{port}", **files)
+        settings = Settings(engine="dask", dask=cluster)
+        wait_for(lambda: _accepts(port))
+        task = Numbered(tmp_path, "die once", seconds=0.2)
+        assert are_right(map_blocks(task, BLOCKS, tmp_path / "blocks", settings))
+        assert len({process for _, process in task.lines()}) > 1
+    finally:
+        for process in running:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -5,12 +5,15 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from dask_cluster import Cluster, running_cluster
 
-from .conftest import wait_for
+from .conftest import HERE, wait_for
 from .sample_service import (
     INPUTS,
     PROCESS,
@@ -41,6 +44,21 @@ def reference(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     return run_undisturbed(tmp_path_factory.mktemp("whole"), kind)
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HERE))  # for the stand-in
+        with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+            yield cluster
+
+
+def settings_of(engine: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the settings of an engine."""
+    if engine == "dask":
+        return {"engine": engine, "dask": request.getfixturevalue("cluster").members}
+    return {"engine": engine, "processes": 2}
+
+
 @pytest.mark.parametrize(
     ("kind", "kills"),
     [
@@ -66,6 +84,93 @@ def test_kills_at_moments(kills: list[tuple[str, str]], kind: str, tmp_path: Pat
             results = service.client.get(f"/jobs/{behind}/results").json()
             assert results["report"]["stacks"][0]["reused"] is True
             assert service.client.get("/jobs?limit=1").json()["numberMatched"] == 2 * (number + 1)
+
+
+@pytest.mark.parametrize(
+    ("engine", "kills"),
+    [
+        ("processes", [("child", "blocks"), ("stop", "blocks")]),
+        ("dask", [("child", "blocks"), ("all", "blocks")]),
+        *(
+            pytest.param(
+                engine, [(victim, moment) for moment in MOMENTS], id=f"{engine}-{victim}", marks=pytest.mark.slow
+            )
+            for engine in ("processes", "dask")
+            for victim in VICTIMS
+        ),
+    ],
+)
+def test_kills_while_workers_compute(
+    engine: str, kills: list[tuple[str, str]], tmp_path: Path, reference: Reference, request: pytest.FixtureRequest
+) -> None:
+    with serving(tmp_path, **settings_of(engine, request)) as service:
+        for victim, moment in kills:
+            forget_results(tmp_path)
+            (tmp_path / "stop").write_text(moment)
+            job = service.execute(INPUTS, process=PROCESS)
+            process = stopped(tmp_path)
+            service.processes()  # remembers those that must not outlive it
+            kill(service, victim, [process])
+            check_whole(service, job, reference)
+
+
+def test_a_pool_worker_killed_in_a_job(tmp_path: Path, reference: Reference) -> None:
+    (tmp_path / "stop").write_text("blocks")
+    with serving(tmp_path, engine="processes", processes=2) as service:
+        job = service.execute(INPUTS, process=PROCESS)
+        stopped(tmp_path)
+        workers = service.processes("escape_process.engine.worker")
+        assert len(workers) == 2
+        for worker in workers:
+            worker.kill()
+        (tmp_path / "stop").unlink()
+        check_whole(service, job, reference)
+        assert "Attempt 2" not in (tmp_path / "data" / "jobs" / f"{job}.log").read_text()
+
+
+def test_the_memory_of_a_job_is_that_of_its_workers_too(tmp_path: Path) -> None:
+    (tmp_path / "stop").write_text("blocks")
+    with serving(tmp_path, engine="processes", processes=3) as service:
+        service.execute(INPUTS, process=PROCESS)
+        process = stopped(tmp_path)
+        alone = psutil.Process(process).memory_info().rss / 2**20
+        together = alone + sum(one.memory_info().rss for one in psutil.Process(process).children()) / 2**20
+        assert together > 1.5 * alone
+    (tmp_path / "stop").write_text("blocks")
+    limit = {"max_rss_mib": (alone + together) / 2}
+    with serving(tmp_path, limit, engine="processes", processes=3) as service:
+        status = service.finished(service.execute(INPUTS, process=PROCESS))
+        assert status["status"] == "failed"
+        assert "more memory than" in status["message"]
+
+
+def test_a_dismissed_job_stops_its_workers(tmp_path: Path) -> None:
+    (tmp_path / "stop").write_text("blocks")
+    with serving(tmp_path, engine="processes", processes=2) as service:
+        job = service.execute(INPUTS, process=PROCESS)
+        stopped(tmp_path)
+        workers = service.processes("escape_process.engine.worker")
+        service.client.delete(f"/jobs/{job}")
+        wait_for(lambda: not any(psutil.pid_exists(one.pid) for one in workers), 10)
+        wait_for(lambda: not leftovers(tmp_path))
+
+
+def test_a_scheduler_that_comes_back(tmp_path: Path, reference: Reference, cluster: Cluster) -> None:
+    """The job waits and goes on from its finished blocks, as for any other host."""
+    (tmp_path / "stop").write_text("blocks")
+    patient = {"max_retries": 5, "retry_seconds": 1}
+    with serving(tmp_path, patient, engine="dask", dask=cluster.members) as service:
+        job = service.execute(INPUTS, process=PROCESS)
+        stopped(tmp_path)
+        cluster.kill_all()
+        (tmp_path / "stop").unlink()
+        status = wait_for(lambda: (now := service.status(job))["message"].startswith("Waits") and now)
+        assert "The Dask scheduler was lost" in status["message"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(HERE))
+            cluster.start_scheduler()
+            cluster.start_workers(2)
+        check_whole(service, job, reference)
 
 
 @pytest.mark.slow
