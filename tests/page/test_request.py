@@ -61,7 +61,7 @@ def test_a_job_is_launched_watched_and_ends_at_its_map(tab: Watched) -> None:
     assert page.url == f"{tab.url}/?job={job}"
     expect(page.locator("#job-title")).to_be_focused()
     expect(page.locator("#job-progress")).to_be_visible()
-    page.wait_for_function("document.getElementById('job-progress').value > 0")
+    expect(page.locator("#job-share")).to_have_text(re.compile(r"^[1-9]\d* %$"))
     expect(page.locator("#job-message")).not_to_be_empty()
     expect(page.locator("#result")).to_be_visible(timeout=SECONDS * 1000)
     expect(page.locator("#job-title")).to_have_text("Result")
@@ -88,7 +88,7 @@ def test_a_running_job_is_cancelled(tab: Watched) -> None:
     with page.expect_response("**/execution") as answered:
         page.click("#launch")
     job = answered.value.json()["jobID"]
-    page.wait_for_function("document.getElementById('job-progress').value > 0")
+    expect(page.locator("#job-share")).to_have_text(re.compile(r"^[1-9]\d* %$"))
     page.click("#cancel")
     expect(page.locator("#job-title")).to_have_text("Cancelled")
     expect(page.locator("#cancel")).to_be_hidden()
