@@ -64,6 +64,7 @@ class JobViews:
         app.add_url_rule("/jobs/<job_id>/results/<output>", "job_result_value", views.result_value)
         app.add_url_rule("/jobs/<job_id>/logs", "job_log", views.log)
         app.add_url_rule("/jobs/<job_id>/prov", "job_provenance", views.provenance)
+        app.after_request(_say_what_varies)
         stock_processes.CONFORMANCE_CLASSES[:] = descriptions.CONFORMANCE_CLASSES
 
     def landing_page(self) -> Any:
@@ -240,6 +241,13 @@ class JobViews:
         known = self._manager.processes
         if process_id not in known:
             raise Problem(404, "NoSuchProcess", f"There is no process {process_id!r}; there is {', '.join(known)}.")
+
+
+def _say_what_varies(response: Response) -> Response:
+    """Keep browsers from showing a kept document where the page was, on the way back."""
+    if request.endpoint in ("pygeoapi.landing_page", "pygeoapi.get_processes", "pygeoapi.get_jobs"):
+        response.headers["Vary"] = "Accept"
+    return response
 
 
 def _interval() -> Any:

@@ -66,7 +66,7 @@ def upload_files(
                 href = f"{folder}/{name}"
                 sha256 = asset["file:checksum"].removeprefix(_MULTIHASH)
                 objects.upload(staged / name, href, settings, media_type=asset["type"], sha256=sha256, mark=mark)
-                asset["href"] = _href(href, storage, asset["href"])
+                asset["href"] = href_of_stored(href, storage, asset["href"])
             _check(cancelled)
             (staged / _NOTE).unlink()
         except BaseException:
@@ -130,7 +130,8 @@ def _check(cancelled: Callable[[], bool]) -> None:
         raise CancelledError("The job was dismissed.")
 
 
-def _href(href: str, storage: ObjectStorage, relative: str) -> str:
+def href_of_stored(href: str, storage: ObjectStorage, relative: str) -> str:
+    """Return the address by which a file in object storage is read: this server's, which signs, is `relative`."""
     if storage.public_url is not None:
         return f"{storage.public_url}/{quote(href.removeprefix(f'{storage.place}/'))}"
     return href if storage.presign is None else relative

@@ -95,7 +95,7 @@ def keep_result(
     """
     item = upload_files(item, settings, published=published, cancelled=cancelled)
     if not published:
-        kept = Kept(describe_unpublished(public_item(item, settings, published=False), settings))
+        kept = Kept(describe_unpublished(item, settings))
     elif "stac_api" in settings.publish_to:
         kept = _keep_in_api(item, settings)
     else:

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from escape_process.catalogue.publish import public_href
+from escape_process.catalogue.publish import public_href, public_item
 from escape_process.engine import storage_faults_told
 from escape_process.folders import PARTIAL
 from escape_process.objects import read_object, write_object
-from escape_process.publishing.files import stored_folder
+from escape_process.publishing.files import href_of_stored, stored_folder
 from escape_process.settings import Settings
 
 _GEOJSON = "application/geo+json"
 
 
 def describe_unpublished(item: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Store the item of an unpublished result beside its files; return it with its own address.
+    """Store the item of an unpublished result beside its files; return it as clients get it.
+
+    What is stored is right under another address of the server, too: hrefs of files on this server stay relative.
 
     Raises
     ------
@@ -26,22 +28,14 @@ def describe_unpublished(item: Mapping[str, Any], settings: Settings) -> dict[st
     UpstreamError
         where object storage does not take it.
     """
-    path = settings.unpublished_dir / item["id"] / f"{item['id']}.json"
-    storage = settings.object_storage
-    stored = None if storage is None else f"{stored_folder(item['id'], storage, settings, published=False)}/{path.name}"
-    if stored is None or storage is None or storage.presign is not None:
-        href = public_href(path, settings)
-    elif storage.public_url is not None:
-        href = storage.public_url + stored.removeprefix(storage.place)
+    public = _with_address(public_item(item, settings, published=False), settings)
+    content = json.dumps({**public, "assets": item["assets"]}, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    stored = _stored(item["id"], settings)
+    if stored is None:
+        _write(_path(item["id"], settings), content)
     else:
-        href = stored
-    described = {**item, "links": [*item["links"], {"rel": "self", "href": href, "type": _GEOJSON}]}
-    content = json.dumps(described, indent=2, ensure_ascii=False, allow_nan=False).encode()
-    if stored is not None:
         write_object(stored, content, settings, _GEOJSON)
-    else:
-        _write(path, content)
-    return described
+    return public
 
 
 def find_unpublished(id: str, settings: Settings) -> dict[str, Any] | None:
@@ -52,18 +46,36 @@ def find_unpublished(id: str, settings: Settings) -> dict[str, Any] | None:
     UpstreamError
         where object storage does not answer.
     """
-    path = settings.unpublished_dir / id / f"{id}.json"
-    storage = settings.object_storage
+    stored = _stored(id, settings)
     try:
-        content: bytes | None = path.read_bytes()
+        content: bytes | None = _path(id, settings).read_bytes()
     except OSError:
-        stored = "" if storage is None else stored_folder(id, storage, settings, published=False)
-        content = read_object(f"{stored}/{path.name}", settings) if stored else None
+        content = None if stored is None else read_object(stored, settings)
     try:
         item = json.loads(content or b"")
     except ValueError:
         return None
-    return item if isinstance(item, dict) and item.get("id") == id else None
+    if not isinstance(item, dict) or item.get("id") != id:
+        return None
+    return _with_address(public_item(item, settings, published=False), settings)
+
+
+def _path(id: str, settings: Settings) -> Path:
+    return settings.unpublished_dir / id / f"{id}.json"
+
+
+def _stored(id: str, settings: Settings) -> str | None:
+    """Return the item's address in object storage; None where there is none."""
+    storage = settings.object_storage
+    return None if storage is None else f"{stored_folder(id, storage, settings, published=False)}/{id}.json"
+
+
+def _with_address(item: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Add the link to the item itself, which lies where its files are."""
+    storage, stored = settings.object_storage, _stored(item["id"], settings)
+    relative = public_href(_path(item["id"], settings), settings)
+    href = relative if storage is None or stored is None else href_of_stored(stored, storage, relative)
+    return {**item, "links": [*item["links"], {"rel": "self", "href": href, "type": _GEOJSON}]}
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -47,7 +47,6 @@ def page_response(path: str) -> Response:
     response = Response(content, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Cache-Control"] = "no-cache"
-    response.headers["Vary"] = "Accept"
     return response
 
 

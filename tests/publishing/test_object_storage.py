@@ -65,7 +65,7 @@ def test_a_published_result(options: dict[str, Any], start: str, tmp_path: Path,
 def test_links_are_signed_where_no_server_would(tmp_path: Path, s3: S3Server) -> None:
     settings = storing(tmp_path, s3, presign=60).model_copy(update={"public_url": None})
     kept = keep_result(write_result("one", tmp_path, settings), settings, published=False)
-    assert len(s3.stored()) == len(kept.item["assets"])
+    assert len(s3.stored()) == len(kept.item["assets"]) + 1  # the item
     for key, asset in kept.item["assets"].items():
         content = httpx.get(asset["href"], trust_env=False).raise_for_status().content
         assert "1220" + hashlib.sha256(content).hexdigest() == asset["file:checksum"], key

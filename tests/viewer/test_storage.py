@@ -1,0 +1,80 @@
+"""Maps of results in object storage: nothing of them is on this server's disk."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import rasterio
+from s3_server import BUCKET, S3Server
+from serving import PROCESS
+
+from escape_process.layers import LAYER
+
+from .conftest import colour_at, lon_lat, pixels_of, serve_in, settings_in, write_result
+
+PLACES = {"open": f"soil/{PROCESS}", "hidden": "soil/unpublished"}
+"""Where the files of each result are in the bucket."""
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Iterator[httpx.Client]:
+    """Serve results whose links are signed."""
+    s3_server.clear()
+    folder: Path = tmp_path_factory.mktemp("storage")
+    storage = s3_server.bucket(f"s3://{BUCKET}/soil", presign=60)
+    settings = settings_in(folder, object_storage=storage)
+    for id in PLACES:
+        write_result(id, folder, settings, publish=id == "open")
+    assert not list((folder / "data").rglob("*.tif"))
+    with (
+        serve_in(folder, object_storage=storage) as url,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("id", PLACES)
+def test_tiles_and_values(client: httpx.Client, s3_server: S3Server, id: str) -> None:
+    told = client.get(f"/maps/{id}").json()
+    name = "rms_height"
+    with rasterio.MemoryFile(s3_server.get(f"{PLACES[id]}/{id}/{name}.tif")) as file, file.open() as raster:
+        values = raster.read(1, masked=True)
+        place = (30, 50)
+        lon, lat = lon_lat(raster, *place)
+    assert colour_at(client, told, name, lon, lat)[3] == 255
+    found = client.get(f"/maps/{id}/values", params={"lon": lon, "lat": lat}).json()
+    assert found["values"][name] == values[place]
+    assert None not in found["values"].values()
+    assert set(found["values"]) == set(LAYER)
+    assert client.get(told["item"], follow_redirects=True).json()["id"] == id
+    for download in told["downloads"]:
+        answer = client.get(download["href"])
+        assert answer.status_code == 307
+        content = httpx.get(answer.headers["Location"], trust_env=False).content
+        assert len(content) == download["size"]
+
+
+def test_many_at_once(client: httpx.Client) -> None:
+    addresses = [f"/maps/{id}/{layer}/9/250/192.png" for id in PLACES for layer in ("soil_moisture", "flags")] * 8
+    with ThreadPoolExecutor(32) as threads:
+        pixels = list(threads.map(lambda address: pixels_of(client.get(address)), addresses))
+    for first, again in zip(pixels[:4], pixels[-4:], strict=True):
+        np.testing.assert_array_equal(first, again)
+        assert first[..., 3].any()
+
+
+def test_a_result_that_is_gone(client: httpx.Client, s3_server: S3Server) -> None:
+    assert client.get("/maps/open/vegetation/9/250/192.png").status_code == 200
+    s3_server.client.delete(f"/{BUCKET}/{PLACES['open']}/open/p.tif")
+    stored = s3_server.get(f"{PLACES['open']}/open/vegetation.tif")
+    s3_server.put(f"{PLACES['open']}/open/vegetation.tif", stored[:-1000])
+    answers = [client.get(f"/maps/open/vegetation/{z}/0/0.png") for z in (0, 1)]
+    try:
+        assert {answer.status_code for answer in answers} <= {200, 404, 422, 502}
+        for answer in answers:
+            assert answer.status_code == 200 or answer.json()["detail"].endswith((".", "again"))
+    finally:
+        s3_server.put(f"{PLACES['open']}/open/vegetation.tif", stored)
