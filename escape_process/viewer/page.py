@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent / "static"
 POLICY = "; ".join(
     [
         "default-src 'self'",
+        "script-src 'self'",
         "img-src 'self' data: blob:",  # tiles that need a token are fetched and shown as blobs
         "object-src 'none'",
         "base-uri 'self'",
