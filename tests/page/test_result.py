@@ -100,7 +100,7 @@ def test_values_at_a_place_and_their_series(tab: Watched, server: Server, result
     first, second = (value_at(file_of(server, item, "soil_moisture"), lon, lat) for item in result[:2])
     expect(page.locator(".figure span")).to_contain_text(f"{first:.3f} ± ")
     expect(page.locator(".figure small")).to_contain_text("simulated")
-    page.click("text=18 May 2024")
+    page.get_by_label("18 May 2024").check()
     expect(page.locator(".figure span")).to_contain_text(f"{second:.3f} ± ")
     expect(page.locator(".tip")).to_contain_text(f"{second:.3f} ± ")
     expect(page.locator(".chart .point")).to_have_count(3)
