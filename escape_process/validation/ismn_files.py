@@ -224,7 +224,7 @@ def _reader(path: Path) -> Callable[[], bytes]:
 
 def _member_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], bytes]:
     def read() -> bytes:
-        if member.file_size > _LONGEST_FILE:
+        if max(member.file_size, member.compress_size) > _LONGEST_FILE:  # both are only said
             raise ValueError("longer than any station file")
         return archive.read(member)
 

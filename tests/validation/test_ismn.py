@@ -1,6 +1,7 @@
 """ISMN files: both formats, bare carriage returns, archives, flags, depths, frozen soil."""
 
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,20 @@ def test_an_archive_that_cannot_be_unpacked_is_named(tmp_path: Path, at: int, va
     path.write_bytes(content)
     with pytest.raises(InvalidInputError, match=r"not readable|not a readable"):
         read_ismn(path, (0.0, 0.1), ("G",), always)
+
+
+def test_an_archive_that_claims_gigabytes_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(station(tmp_path / "made", [("2024-05-04T23:00", 0.2, "G")]), NAME.format(variable="sm"))
+    content = bytearray(path.read_bytes())
+    packed_size = content.index(b"PK\1\2") + 20
+    content[packed_size : packed_size + 4] = (2**31 - 1).to_bytes(4, "little")
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInputError, match="not readable"):
+            read_ismn(path, (0.0, 0.1), ("G",), always)
+        assert tracemalloc.get_traced_memory()[1] < 2**28
+    finally:
+        tracemalloc.stop()
