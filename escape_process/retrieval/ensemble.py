@@ -1,8 +1,11 @@
 """A calibrated ensemble: what a scene taught, kept as one file."""
 
 import json
+import lzma
+import math
 import os
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,8 +69,23 @@ class Ensemble:
             raise
 
 
-_DAMAGE = (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, NotImplementedError, SyntaxError, TokenError)
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError, TokenError),
+    *(BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),  # encrypted is a RuntimeError
+)
 """What a file that is no ensemble makes of numpy, its zip archive or its headers, which are Python literals."""
+
+
+def _array(stored: Any, key: str, most: int) -> np.ndarray[Any, Any]:
+    """Return an array of an archive; numpy would make room for whatever its header claims."""
+    with stored.zip.open(f"{key}.npy") as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError("not what savez writes")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    if math.prod(shape) * dtype.itemsize > most:
+        raise ValueError("larger than its file")
+    array: np.ndarray[Any, Any] = stored[key]
+    return array
 
 
 def load_ensemble(path: str | os.PathLike[str]) -> Ensemble:
@@ -81,7 +99,7 @@ def load_ensemble(path: str | os.PathLike[str]) -> Ensemble:
     name = Path(path).name
     try:
         with np.load(Path(path), allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+            arrays = {key: _array(stored, key, Path(path).stat().st_size) for key in stored.files}
         header = json.loads(arrays.pop("header").tobytes())
         if header["format"] != FORMAT:
             raise InvalidInputError(f"path {name!r} holds an ensemble of another version's format: calibrate again.")
