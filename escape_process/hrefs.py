@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -359,6 +360,8 @@ def _open_local(href: str) -> Source:
     if "://" in href or href.lower().startswith(("/vsi", "file:")) or "\0" in href:
         raise SceneError(f"The address of {file_name(href)} is not one that is read here: give it by http or https.")
     try:
+        if stat.S_ISFIFO(Path(href).stat().st_mode):  # to open one waits for whoever writes to it
+            raise UpstreamError(f"The file {file_name(href)} cannot be opened: it is a pipe.")
         return FileSource(Path(href).open("rb"))
     except FileNotFoundError as error:
         raise UpstreamError(

@@ -20,6 +20,7 @@ from escape_process.readers.listing import (
     group_products,
     is_archive,
     list_files,
+    tell_apart,
 )
 from escape_process.records import Description
 from escape_process.settings import Settings
@@ -100,7 +101,9 @@ def make_items(
     """
     settings = Settings() if settings is None else settings
     declared = Declaration() if declared is None else declared
-    found = list(find_products(places, out, settings))
+    looked_for = list(find_products(places, out, settings))
+    products = iter(tell_apart([one for one in looked_for if isinstance(one, ProductFiles)]))
+    found = [one if isinstance(one, Failure) else next(products) for one in looked_for]
     if declared.id is not None and len(found) > 1:
         raise InvalidInputError(f"id = {declared.id!r} is for one product, but {len(found)} were found.")
     made: dict[str, SourceItem] = {}
@@ -112,6 +115,9 @@ def make_items(
         answer = product if isinstance(product, Failure) else _made_or_not(product, declared, settings, terrain)
         if isinstance(answer, Failure):
             failures.append(answer)
+        elif answer.id in made and _files_of(answer) == _files_of(made[answer.id]):
+            copy = f"{product.name} is a copy of it and is left out."
+            made[answer.id] = dataclasses.replace(made[answer.id], warnings=(*made[answer.id].warnings, copy))
         elif answer.id in made:
             twice = f"Another product gave the item id {answer.id!r}: make them one by one, with an id each."
             failures.append(Failure(product.name, InvalidInputError(twice)))
@@ -119,6 +125,11 @@ def make_items(
             made[answer.id] = answer
     path = write_catalogue(tuple(made.values()), out, collection_id=collection_id) if made else None
     return Made(tuple(made.values()), tuple(failures), path)
+
+
+def _files_of(one: SourceItem) -> list[Any]:
+    """Return what is the same for copies; of files elsewhere their addresses."""
+    return sorted(str(asset.get("file:checksum") or asset["href"]) for asset in one.item["assets"].values())
 
 
 def _made_or_not(

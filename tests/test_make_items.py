@@ -4,9 +4,11 @@ import datetime as dt
 import functools
 import http.server
 import json
+import os
 import shutil
 import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from click.testing import CliRunner, Result
 from s3_server import BUCKET, S3Server
 from stac_validation import validate_offline
 
+from escape_process import hrefs
+from escape_process.catalogue.item_assets import resolve
 from escape_process.catalogue.scenes import scene_from_item
 from escape_process.catalogue.sources import Declaration
 from escape_process.cli import main
@@ -27,6 +31,7 @@ from escape_process.make_items import make_item, make_items
 from escape_process.readers import geotiff
 from escape_process.records import Refusal, Scene
 from escape_process.request import RetrievalRequest
+from escape_process.settings import Settings
 
 GRID = Affine(25, 0, 290800, 0, -25, 4575300)
 SAID = ("--datetime", "2024-05-04T12:00:00Z", "--radiometry", "sigma0", "--encoding", "dn")
@@ -120,12 +125,65 @@ def test_one_id_for_several_products_is_refused(tmp_path: Path) -> None:
         make_items([str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "out", declared=Declaration(id="one"))
 
 
-def test_second_product_of_one_id_is_reported(tmp_path: Path) -> None:
-    for part in "ab":
-        write_scene(tmp_path / part / "scene")
-    result = call("make-item", tmp_path / "a" / "scene", tmp_path / "b" / "scene", "--out", tmp_path / "out", *SAID)
+def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("may/order 1/scene", "june/order 1/scene", "june/order 2/scene", "june/other"):
+        write_scene(tmp_path / "held" / folder)
+    made = make_items([str(tmp_path / "held")], tmp_path / "out", declared=DECLARED)
+    assert made.failures == ()
+    assert [item.id for item in made.items] == ["june_order-1_scene", "order-2_scene", "other", "may_order-1_scene"]
+    before = contents(tmp_path / "out")
+    make_items([str(tmp_path / "held")], tmp_path / "out", declared=DECLARED)
+    assert contents(tmp_path / "out") == before
+
+
+NAME = "IMG-{}-ALOS2014555550-140829-HBQR2.1GUA.tif"
+
+
+def test_a_copy_of_a_product_is_left_out_and_another_of_its_id_reported(tmp_path: Path) -> None:
+    for part in "abc":
+        write_scene(tmp_path / "held" / part, NAME)
+    write(tmp_path / "held" / "c" / NAME.format("HH"), 901)
+    result = call("make-item", tmp_path / "held", "--out", tmp_path / "out", *SAID)
     assert result.exit_code == 2
-    assert "Another product gave the item id 'scene'" in result.stderr
+    id = "ALOS2014555550-140829-HBQR2_1GUA"
+    assert f"{id}: b_ALOS2014555550-140829_HBQR2.1GUA is a copy of it and is left out." in result.stderr
+    assert f"c_ALOS2014555550-140829_HBQR2.1GUA: Another product gave the item id '{id}'" in result.stderr
+
+
+def test_folders_of_every_script_and_links_to_folders(tmp_path: Path) -> None:
+    names = ["äöü ñ", "日本 2024", "東京 2024", "a#b?c%20d", "ends with hyphen-"]
+    for name in names:
+        write_scene(tmp_path / "elsewhere" / name)
+    (tmp_path / "held").mkdir()
+    for number, name in enumerate(names):
+        (tmp_path / "held" / f"{number}").symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "held" / "again").symlink_to(tmp_path / "held")
+    plain = make_items([str(tmp_path / "elsewhere")], tmp_path / "plain", declared=DECLARED)
+    assert plain.failures == ()
+    ids = {item.id for item in plain.items}
+    assert {"aou-n", "a-b-c-20d", "ends-with-hyphen"} < ids
+    assert {id[:5] for id in ids - {"aou-n", "a-b-c-20d", "ends-with-hyphen"}} == {"2024-"}
+    assert len(ids) == len(names)
+    linked = make_items([str(tmp_path / "held")], tmp_path / "linked", declared=DECLARED)
+    assert [item.id for item in linked.items] == ["0", "1", "2", "3", "4"]
+    for item in plain.items:
+        assert list(_read(tmp_path / "plain" / item.id / f"{item.id}.json")) == [900, 900, 900]
+
+
+def _read(path: Path) -> Iterator[int]:
+    """Yield a pixel of each raster of an item as a client finds it."""
+    for asset in json.loads(path.read_text())["assets"].values():
+        with hrefs.open_raster(resolve(asset["href"], str(path)), Settings()) as raster:
+            yield int(raster.read(1)[0, 0])
+
+
+def test_a_pipe_among_the_files_holds_nothing_up(tmp_path: Path) -> None:
+    write_scene(tmp_path / "held" / "good")
+    (write_scene(tmp_path / "held" / "bad") / "VV.tif").unlink()
+    os.mkfifo(tmp_path / "held" / "bad" / "VV.tif")
+    made = make_items([str(tmp_path / "held")], tmp_path / "out", declared=DECLARED)
+    assert [item.id for item in made.items] == ["good"]
+    assert [str(failure.error) for failure in made.failures] == ["The file VV.tif cannot be opened: it is a pipe."]
 
 
 def test_declared_mask(tmp_path: Path) -> None:

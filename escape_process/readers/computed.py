@@ -1,7 +1,9 @@
 """Rasters that a product family computes by window, and what the descriptions of such products share."""
 
+import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -138,5 +140,13 @@ def footprint_of(grid: Grid, name: str) -> Mapping[str, Any]:
 
 
 def id_from(text: str) -> str:
-    """Return a text as an item id: letters, digits, hyphens, underscores and dots, no dot first."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-").lstrip(".") or "product"
+    """Return a text as an item id: letters, digits, hyphens, underscores and dots, no dot first.
+
+    Letters lose their accents; where others are lost, a hash of the text keeps ids apart.
+    """
+    plain = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    id = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-").lstrip(".")
+    if any(one.isalnum() and not one.isascii() for one in plain):
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        id = "-".join(part for part in (id, digest[:8]) if part)
+    return id or "product"

@@ -3,9 +3,9 @@
 import os
 import posixpath
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from escape_process.errors import InvalidInputError
 from escape_process.hrefs import file_name, list_hrefs
 from escape_process.readers import geotiff
+from escape_process.readers.computed import id_from
 from escape_process.records import Family
 from escape_process.settings import Settings
 
@@ -87,11 +88,28 @@ def _list_addresses(place: str, settings: Settings) -> list[str]:
 
 
 def _walk(root: Path, skip: Path | None) -> Iterable[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name[0] != "." and Path(folder, name) != skip)
+    """Yield the files below a folder, through links too, but each folder once: links may lead in a circle."""
+    seen = {_identity(one) for one in (root, skip) if one is not None}
+    for folder, folders, names in os.walk(root, followlinks=True):
+        below = []
+        for name in sorted(folders, key=lambda name: (Path(folder, name).is_symlink(), name)):
+            identity = _identity(Path(folder, name))
+            if name[0] != "." and identity not in seen:
+                seen.add(identity)
+                below.append(name)
+        folders[:] = below
         for name in sorted(names):
             if name[0] != ".":
                 yield posixpath.join(folder, name)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what is the same for all paths to one folder; None where there is none."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def _bounded(place: str, found: Iterable[str]) -> list[str]:
@@ -185,6 +203,24 @@ def _common_words(href: str) -> tuple[str, ...]:
     words = re.split(r"[^A-Za-z0-9]+", posixpath.splitext(file_name(href))[0])
     named = _NAMED_WORDS | {name.lower() for name in geotiff.POLARIZATIONS}
     return tuple(word for word in words if word and word.lower() not in named)
+
+
+def tell_apart(products: Sequence[ProductFiles]) -> list[ProductFiles]:
+    """Give products of one name the names of the folders above, as many as it takes, each of them: a/HH.tif, b/HH.tif.
+
+    Names count as one where ids made of them would be.
+    """
+    names = [product.name for product in products]
+    for above in range(1, 5):
+        count = Counter(map(id_from, names))
+        if max(count.values(), default=0) < 2:
+            break
+        for number, product in enumerate(products):
+            if count[id_from(names[number])] > 1:
+                folders = posixpath.dirname(product.hrefs[0]).split("/")
+                within = folders[:-1] if folders[-1] == product.name else folders
+                names[number] = "_".join([*within[-above:], product.name])
+    return [replace(product, name=name) for product, name in zip(products, names, strict=True)]
 
 
 def folders_without_product(place: str, files: Sequence[str], products: Sequence[ProductFiles]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from escape_process.hrefs import file_name
+from escape_process.readers.computed import id_from
 from escape_process.readers.footprints import footprint_of
 from escape_process.readers.geotiff.card4l import hints_of_card4l
 from escape_process.readers.geotiff.files import POLARIZATIONS, RasterFile, RasterSet, find_rasters, kind_of, outline
@@ -81,7 +82,7 @@ def describe(
     }
     unused = () if dem is None else (f"The rasters lie on a map grid: the terrain model {file_name(dem)} is not used.",)
     return Description(
-        id=hints.id or re.sub(r"[^A-Za-z0-9._-]+", "-", given).lstrip(".") or "scene",
+        id=hints.id or id_from(given),
         start=hints.start,
         end=hints.end,
         grid=found.first.grid,
