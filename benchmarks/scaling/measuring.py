@@ -38,7 +38,7 @@ def run_part(part: str, arguments: dict[str, Any], workers: int) -> dict[str, An
     cores = sorted(os.sched_getaffinity(0))[:workers]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(BENCHMARKS),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(BENCHMARKS), os.environ.get("PYTHONPATH")])),
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(workers)),
     }
     command = [sys.executable, "-m", "scaling.measuring", part, json.dumps(arguments)]
