@@ -56,7 +56,7 @@ def measure_case(base: Path, case: Case, options: argparse.Namespace, engines: l
         row = Row(case, told, floor, rates)
         print(
             f"  {case.name}: floor {floor['reading']:.1f} s reading, {floor['writing']:.1f} s writing; inference"
-            f" {row.inference:.1f} s; end to end {row.ratio:.2f} times their sum",
+            f" {row.inference:.1f} s; end to end {row.ratio:.2f} times their sum (CPU: {row.cpu_ratio:.2f})",
             flush=True,
         )
         if case.megapixels == options.spread_over and not case.native:
