@@ -1,10 +1,12 @@
-"""What tells one result from another, and which item of an acquisition is opened."""
+"""What tells one result from another, which item of an acquisition is opened, and what travels to a block's worker."""
 
 import datetime as dt
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scenes import MakeScene, make_scene, quad, write
 
@@ -12,10 +14,10 @@ from escape_process.catalogue.sources import Declaration
 from escape_process.errors import UpstreamError
 from escape_process.make_items import make_item
 from escape_process.pipeline import run
-from escape_process.readers import open_scene
+from escape_process.readers import build_stacks, open_scene
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
-from escape_process.stages import fingerprint
+from escape_process.stages import RetrieveBlock, fingerprint, pixels_of
 
 __all__ = ["make_scene"]
 
@@ -86,3 +88,28 @@ def test_an_item_that_cannot_be_opened_is_replaced_by_another_of_its_acquisition
     (acquisition / "third" / "third_HV.tif").unlink()
     with pytest.raises(UpstreamError, match=r"third_HV\.tif does not exist"):
         _listed(acquisition)
+
+
+def test_a_block_travels_as_a_reference_with_no_secret_that_its_reader_needs_not(make_scene: MakeScene) -> None:
+    settings = Settings.load(
+        {
+            "auth": {"token": "operators-own-token"},
+            "stac_api": {"url": "https://stac.example.org", "token": "writers-token-1234"},
+            "hosts": {"scenes.example.org": {"headers": {"Authorization": "Bearer readers-token"}}},
+        },
+        Path(),
+    )
+    request = RetrievalRequest.from_inputs({"ids": ["one"]})
+    scenes = [open_scene(make_scene(quad((512, 512))), settings)]
+    (stack,) = build_stacks(scenes, request)
+    content = pickle.dumps(RetrieveBlock(stack, None, request, settings.for_workers()))
+    assert len(content) < 10_000  # half a million pixels
+    assert b"operators-own-token" not in content
+    assert b"writers-token-1234" not in content
+    assert b"readers-token" in content
+    task = pickle.loads(content)
+    assert task.settings.access_to("https", "scenes.example.org", None) == settings.hosts["scenes.example.org"]
+    with task.reading() as read:
+        observed = read(stack.window)
+    layers = task.compute(stack.window, replace(observed, sigma0=observed.sigma0 * np.nan))
+    assert pixels_of(layers) == 0
