@@ -3,6 +3,7 @@
 It is handed a task, then block after block, and answers each with its result or with the error that it ended in.
 """
 
+import contextlib
 import pickle
 import signal
 import sys
@@ -21,13 +22,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; the parent decides
     with Connection(int(sys.argv[2])) as connection:
         task: BlockTask = pickle.loads(connection.recv_bytes())
-        reader = BlockReader(task)
-        while True:
-            try:
-                block = connection.recv()
-            except EOFError:
-                return
-            connection.send(_answer(task, reader, block))
+        with BlockReader(task) as reader, contextlib.suppress(EOFError):
+            while True:
+                connection.send(_answer(task, reader, connection.recv()))
 
 
 def _answer(task: BlockTask, reader: BlockReader, block: Window) -> Arrays | BaseException:
