@@ -20,6 +20,7 @@ from sphinx.writers.html5 import HTML5Translator
 from escape_process.request import RetrievalRequest
 
 ROOT = Path(__file__).parent.parent
+_NO_TYPE = "result"
 
 
 def _inline(translator: HTML5Translator, node: nodes.math) -> None:
@@ -96,9 +97,6 @@ def _as_we_mean(  # noqa: PLR0917  # as Sphinx calls it
         lines.remove(line)
         if what in ("attribute", "property"):
             lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
-
-
-_NO_TYPE = "result"
 
 
 def _with_examples(app: Sphinx, context: object, lines: list[str]) -> None:
