@@ -108,7 +108,7 @@ def test_errors_are_the_servers_sentences(tab: Watched) -> None:
     expect(page.locator("#error")).to_contain_text("is reversed: south 42 is not below north 41.27")
     fill_area(page, west="10", east="11")
     page.click("#check")
-    expect(page.locator("#error")).to_contain_text("No full-polarimetric scene covers bbox")
+    expect(page.locator("#error")).to_contain_text("No scene in the catalogue covers bbox [10.0, 41.24, 11.0, 41.27]")
     page.goto(f"{tab.url}/?job=none")
     expect(page.locator("#error")).to_contain_text("There is no job none")
     page.goto(f"{tab.url}/?item=none")
