@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rio_tiler.colormap import cmap
 
 from escape_process.layers import FLAG, FLAGS, LAYER, Layer
 
@@ -42,6 +41,8 @@ def colours_of(layer: Layer) -> NDArray[np.uint8]:
     """Return a layer's colours, (index, 4): 256 evenly over its range, or for flags one a class."""
     if layer.name == "flags":
         return np.array([UNFLAGGED, *_FLAG_COLOURS.values()], np.uint8)
+    from rio_tiler.colormap import cmap  # noqa: PLC0415  # slow to import
+
     known = cmap.get(layer.colormap)
     return np.array([known[index] for index in range(256)], np.uint8)
 

@@ -40,15 +40,17 @@ class Rasters:
 
         Raises
         ------
+        NotFound
+            where the result has no such layer.
         UpstreamError, SceneError
             as `hrefs.open_raster`.
         """
-        href = result.raster(layer)
+        key = (result.raster(layer), result.checksum(layer))
+        href = key[0]
         if not is_remote(href):
             with open_raster(href, self._settings) as raster:
                 yield raster
             return
-        key = (href, result.checksum(layer))
         try:
             with open_raster(href, self._settings, self._source(key)) as raster:
                 yield raster

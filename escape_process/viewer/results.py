@@ -45,8 +45,17 @@ class Result:
         return f"{self.folder}/{layer.name}.tif"
 
     def checksum(self, layer: Layer) -> str:
-        """Return what tells the bytes of a layer from others."""
-        return str(self.item["assets"][layer.name].get("file:checksum", ""))
+        """Return what tells the bytes of a layer from others.
+
+        Raises
+        ------
+        NotFound
+            where the result has no such layer.
+        """
+        asset = self.item["assets"].get(layer.name)
+        if asset is None:
+            raise NotFound(f"The result has no layer {layer.name!r}.")
+        return str(asset.get("file:checksum"))
 
 
 class Results:

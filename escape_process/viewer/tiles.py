@@ -5,16 +5,12 @@ cell. Farther out the overviews of the file are read, so that a tile takes the s
 """
 
 import hashlib
-import warnings
+import math
 from dataclasses import dataclass
 from typing import Self
 
-import morecantile
 import numpy as np
 from rasterio.warp import calculate_default_transform
-from rio_tiler.errors import NoOverviewWarning, TileOutsideBounds
-from rio_tiler.io import Reader
-from rio_tiler.utils import render
 from werkzeug.exceptions import NotFound
 
 from escape_process import __version__
@@ -27,7 +23,8 @@ from escape_process.viewer.results import Result
 SIZE = 256
 MOST_ZOOM = 24
 """A pixel is then some centimetres wide."""
-GRID = morecantile.tms.get("WebMercatorQuad")
+_WIDEST_PIXEL = 2 * math.pi * 6_378_137 / SIZE
+"""Of the one tile of zoom 0, in metres of the projection."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +65,20 @@ class Tiler:
         """Return the zooms that tiles are worth asking for: the last shows each cell as several pixels."""
         with self.rasters.open(result, LAYERS[0]) as raster:
             transform, _, _ = calculate_default_transform(
-                raster.crs, GRID.rasterio_crs, raster.width, raster.height, *raster.bounds
+                raster.crs, "EPSG:3857", raster.width, raster.height, *raster.bounds
             )
-        return 0, min(GRID.zoom_for_res(transform.a, zoom_level_strategy="upper") + 2, MOST_ZOOM)
+        native = math.ceil(math.log2(_WIDEST_PIXEL / transform.a))
+        return 0, min(max(native, 0) + 2, MOST_ZOOM)
 
     @staticmethod
     def etag(result: Result, place: TileAddress) -> str:
-        """Return what changes with a tile: with its layer's bytes, and with how this software draws them."""
+        """Return what changes with a tile: with its layer's bytes, and with how this software draws them.
+
+        Raises
+        ------
+        NotFound
+            where the result has no such layer.
+        """
         content = [result.checksum(place.layer), __version__, *map(str, (place.z, place.x, place.y))]
         colours = colours_of(place.layer).tobytes()
         return hashlib.sha256(" ".join(content).encode() + colours).hexdigest()[:32]
@@ -89,18 +93,18 @@ class Tiler:
         UpstreamError, SceneError
             where its file cannot be read.
         """
+        from rio_tiler.errors import TileOutsideBounds  # noqa: PLC0415  # slow to import
+        from rio_tiler.io import Reader  # noqa: PLC0415
+        from rio_tiler.utils import render  # noqa: PLC0415
+
         layer = place.layer
-        if layer.name not in result.item["assets"]:
-            raise NotFound(f"The result has no layer {layer.name}.")
         colours = np.zeros((4, SIZE, SIZE), np.uint8)
-        with self.rasters.open(result, layer) as raster, warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoOverviewWarning)
-            with Reader(None, dataset=raster) as reader:
-                try:
-                    image = reader.tile(place.x, place.y, place.z, tilesize=SIZE, indexes=1)
-                except TileOutsideBounds:
-                    return render(colours[:3], colours[3])
+        with self.rasters.open(result, layer) as raster, Reader(None, dataset=raster) as reader:
+            try:
+                image = reader.tile(place.x, place.y, place.z, tilesize=SIZE, indexes=1)
+            except TileOutsideBounds:
+                return bytes(render(colours[:3], colours[3]))
         values = image.array.data[0]
         colours = np.moveaxis(colours_of(layer)[indices_of(layer, values)], 2, 0)
         missing = image.array.mask[0] | (values == 0 if layer.name == "members_used" else False)
-        return render(colours[:3], np.where(missing, 0, colours[3]).astype(np.uint8))
+        return bytes(render(colours[:3], np.where(missing, 0, colours[3]).astype(np.uint8)))
