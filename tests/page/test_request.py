@@ -36,6 +36,9 @@ def test_an_area_drawn_by_mouse_is_sent_and_its_scenes_are_told(tab: Watched) ->
     expect(page.locator(".scenes li.used")).to_have_count(3)
     expect(page.locator(".scenes li.used .chip")).to_have_text(["simulated"] * 3)
     expect(page.locator(".scenes li.refused")).to_have_text(re.compile("dualpol.*VV is missing"))
+    page.click("#show-jobs")
+    page.locator("#jobs a").first.click()
+    expect(page.locator("#result li.refused")).to_have_text(re.compile("dualpol.*VV is missing"))
     tab.check_quiet()
 
 

@@ -19,6 +19,7 @@ from serving import Server, serve
 from .conftest import Watched, file_of, fill_area, place_of, watched
 
 Items = list[dict[str, Any]]
+TOKEN = "the-token-of-this-test-alone"
 COLOURS = {
     "soil_moisture": ("viridis_r", 0.5),
     "soil_moisture_uncertainty": ("magma", 0.15),
@@ -232,7 +233,7 @@ def test_a_token_is_asked_for_and_sent_with_everything(
     browser: Browser, server: Server, result: Items, tmp_path: Path
 ) -> None:
     shutil.copytree(server.data / "catalog", tmp_path / "data" / "catalog")
-    auth = {"token": "secret-token", "catalog": True}
+    auth = {"token": TOKEN, "catalog": True}
     with serve(tmp_path, auth=auth) as closed, watched(browser, closed.url) as tab:
         page = tab.open(f"?item={result[0]['id']}")
         expect(page.locator("#token")).to_be_visible()
@@ -240,7 +241,7 @@ def test_a_token_is_asked_for_and_sent_with_everything(
         page.fill("#token-value", "wrong")
         page.keyboard.press("Enter")
         expect(page.locator("#token-why")).to_have_text("The server does not accept that token.")
-        page.fill("#token-value", "secret-token")
+        page.fill("#token-value", TOKEN)
         page.keyboard.press("Enter")
         page.wait_for_selector("#legend:visible")
         show_opaque(page, "soil_moisture")

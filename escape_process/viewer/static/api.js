@@ -50,7 +50,11 @@ async function ask(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(0, "The server cannot be reached. Is the connection up?");
   }
-  if (response.status === 401) askForToken(known ? "The server does not accept that token." : "");
+  if (response.status === 401) {
+    const why = known ? "The server does not accept that token." : "";
+    askForToken(why);
+    throw new Refusal(401, why || "This needs a token: give one by the button at the top.");
+  }
   if (!response.ok) throw new Refusal(response.status, await sentenceOf(response));
   return response;
 }

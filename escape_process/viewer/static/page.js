@@ -5,7 +5,7 @@ import { showCode } from "./code.js";
 import { announce, byId, guarded, showError } from "./dom.js";
 import { JobView, listJobs } from "./jobs.js";
 import { MapView } from "./map.js";
-import { RequestForm } from "./request.js";
+import { RequestForm, scenesTold } from "./request.js";
 import { ResultView } from "./result.js";
 
 const SENT = "escape-request-";
@@ -70,9 +70,15 @@ async function showJob(id) {
   }
   await guarded(async () => {
     const { features } = await getJson(`jobs/${encodeURIComponent(id)}/results/items`);
-    announce(features.length ? "The map is ready." : "The job is done; it only listed scenes.");
     showRequestOf(id, features[0]);
-    await result.show(features.map((feature) => feature.id));
+    if (features.length) {
+      await result.show(features.map((feature) => feature.id));
+      announce("The map is ready.");
+      return;
+    }
+    const report = await getJson(`jobs/${encodeURIComponent(id)}/results/report`); // it only listed scenes
+    byId("result").replaceChildren(...scenesTold(report));
+    byId("result").hidden = false;
   });
 }
 

@@ -182,7 +182,9 @@ export class RequestForm {
   #check() {
     const place = byId("scenes");
     return this.#busy(byId("check"), async () => {
-      place.replaceChildren(make("p", { className: "hint" }, "Searching the catalogue …"));
+      const news = make("p", { className: "hint" }, "Searching the catalogue …");
+      const late = setTimeout(() => { news.textContent = "Still waiting: for jobs that came before, or for the catalogue …"; }, 8000);
+      place.replaceChildren(news);
       try {
         const { report } = await execute(this.#settings.process, { ...this.inputs(), dry_run: true }, false);
         place.replaceChildren(...scenesTold(report));
@@ -193,12 +195,15 @@ export class RequestForm {
         place.replaceChildren();
         this.#map.showFootprints([]);
         throw error;
+      } finally {
+        clearTimeout(late);
       }
     });
   }
 }
 
-function scenesTold(report) {
+/** What a report says of the scenes used and refused. */
+export function scenesTold(report) {
   const row = (kind, id, ...more) => make("li", { className: kind }, make("span", { className: "mono" }, id), ...more);
   const simulated = (scene) => (scene.simulated ? [make("span", { className: "chip" }, "simulated")] : []);
   const used = report.scenes.map((scene) => row("used", scene.id, ...simulated(scene), make("small", {},
