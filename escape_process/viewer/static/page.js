@@ -60,18 +60,19 @@ async function show(moved) {
 
 async function showJob(id) {
   byId("job-title").textContent = "Job";
+  showRequestOf(id, null);
+  const area = JSON.parse(sessionStorage.getItem(SENT + id))?.bbox;
+  if (area) map.showArea(area, true);
   const end = await jobs.follow(id);
   if (!end) return;
   if (end.status === "dismissed") announce("Cancelled.");
   if (end.status === "failed") showError(end.message);
-  if (end.status !== "successful") {
-    showRequestOf(id, null);
-    return;
-  }
+  if (end.status !== "successful") return;
   await guarded(async () => {
     const { features } = await getJson(`jobs/${encodeURIComponent(id)}/results/items`);
     showRequestOf(id, features[0]);
     if (features.length) {
+      map.showArea(null);
       await result.show(features.map((feature) => feature.id));
       announce("The map is ready.");
       return;
