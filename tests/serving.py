@@ -85,7 +85,7 @@ def serve(
     environment = {"ESCAPE_DATA_DIR": "data"}
     with (
         (folder / "server.log").open("ab") as log,
-        background(path, environment=environment, log=log) as url,
+        background(path, environment=environment, log=log, seconds=300) as url,
     ):
         server = Server(url, folder)
         with server.client:
