@@ -9,7 +9,9 @@ from typing import Any
 from cachetools import TTLCache
 from werkzeug.exceptions import NotFound
 
+from escape_process.hrefs import file_name, is_remote
 from escape_process.layers import LAYERS, Layer
+from escape_process.objects import sign
 from escape_process.publishing import find_result, find_unpublished
 from escape_process.publishing.files import stored_folder
 from escape_process.settings import Settings
@@ -92,14 +94,43 @@ class Results:
 
     def _published(self, id: str) -> Result | None:
         kept = find_result(id, self._settings)
-        return None if kept is None else Result(kept.item, _folder(id, self._settings, published=True), True)
+        return None if kept is None else _result(kept.item, self._settings, published=True)
 
     def _unpublished(self, id: str, owner: str | None) -> Result | None:
         if self._settings.auth is not None and owner is None:
             return None
         mine = self._settings.of_owner(owner)
         item = find_unpublished(id, mine)
-        return None if item is None else Result(item, _folder(id, mine, published=False), False)
+        return None if item is None else _result(item, mine, published=False)
+
+
+def _result(item: Mapping[str, Any], settings: Settings, *, published: bool) -> Result:
+    folder = _folder(item["id"], settings, published=published)
+    if settings.auth is not None and is_remote(folder):
+        item = _with_links_to_follow(item, folder, settings, published=published)
+    return Result(item, folder, published)
+
+
+def _with_links_to_follow(
+    item: Mapping[str, Any], folder: str, settings: Settings, *, published: bool
+) -> Mapping[str, Any]:
+    """Sign the links to files now where this server would answer them with a redirect.
+
+    A page can send a token only by fetching, and may not fetch from another host, which the redirect leads to.
+    """
+    storage = settings.object_storage
+    if storage is None or storage.presign is None:
+        return item
+    seconds = storage.presign
+    assets = {
+        key: {**asset, "href": sign(f"{folder}/{file_name(asset['href'])}", settings, seconds)}
+        for key, asset in item["assets"].items()
+    }
+    links = [dict(link) for link in item["links"]]
+    for link in links:
+        if link["rel"] == "self" and not published:
+            link["href"] = sign(f"{folder}/{item['id']}.json", settings, seconds)
+    return {**item, "assets": assets, "links": links}
 
 
 def _folder(id: str, settings: Settings, *, published: bool) -> str:

@@ -1,5 +1,6 @@
 """Maps of results in object storage: nothing of them is on this server's disk."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,20 +12,26 @@ import rasterio
 from s3_server import BUCKET, S3Server
 from serving import PROCESS
 from waiting import wait_for
+from werkzeug.exceptions import NotFound
 
 from escape_process.layers import LAYER
+from escape_process.viewer.results import Results
 
-from .conftest import colour_at, lon_lat, pixels_of, serve_in, settings_in, write_result
+from .conftest import ALICE, colour_at, lon_lat, pixels_of, serve_in, settings_in, write_result
 
 PLACES = {"open": f"soil/{PROCESS}", "hidden": "soil/unpublished"}
 """Where the files of each result are in the bucket."""
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Iterator[httpx.Client]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("storage")
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path, s3_server: S3Server) -> Iterator[httpx.Client]:
     """Serve results whose links are signed."""
     s3_server.clear()
-    folder: Path = tmp_path_factory.mktemp("storage")
     storage = s3_server.bucket(f"s3://{BUCKET}/soil", presign=60)
     settings = settings_in(folder, object_storage=storage)
     for id in PLACES:
@@ -84,3 +91,23 @@ def test_a_result_with_a_damaged_file_is_none(client: httpx.Client, s3_server: S
     assert {answer.status_code for answer in seen} <= {404, 422}
     assert all(answer.json()["detail"].endswith(".") for answer in seen)
     assert pixels_of(client.get(tile))[..., 3].any()
+
+
+def test_links_that_a_page_with_a_token_can_follow(client: httpx.Client, folder: Path, s3_server: S3Server) -> None:
+    storage = s3_server.bucket(f"s3://{BUCKET}/soil", presign=60)
+    settings = settings_in(folder, object_storage=storage, auth={"token": {"alice": ALICE}})
+    write_result("hers", folder, settings.of_owner("alice"), publish=False)
+    results = Results(settings)
+    for id in ("open", "hers"):
+        result = results.find(id, "alice")
+        for key, asset in result.item["assets"].items():
+            assert asset["href"].startswith(s3_server.url)
+            content = httpx.get(asset["href"], trust_env=False).raise_for_status().content
+            assert len(content) == asset["file:size"], key
+    signed = results.find("hers", "alice").href
+    assert signed is not None
+    assert httpx.get(signed, trust_env=False).json()["id"] == "hers"
+    assert "Signature" not in json.dumps(httpx.get(signed, trust_env=False).json())
+    for owner in (None, "bob"):
+        with pytest.raises(NotFound):
+            results.find("hers", owner)

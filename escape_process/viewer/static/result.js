@@ -176,7 +176,7 @@ export class ResultView {
 
   #downloads(shown) {
     const link = ({ title, href, size, type }) => make("li", {}, make("a", { href, download: "", onclick: (event) => {
-      if (!token.get()) return;
+      if (!token.get() || new URL(href, document.baseURI).origin !== location.origin) return; // a signed link needs none
       event.preventDefault();
       guarded(() => download(href));
     } }, title ?? href.split("/").pop()), make("small", {}, [kindOf(type), sizeText(size)].filter(Boolean).join(", ")));
