@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from escape_process.layers import FLAG, FLAGS, LAYER, Layer
+from escape_process.layers import FLAG, LAYER, Layer
 
 Colour = tuple[int, int, int, int]
 """Red, green, blue, opacity; 0 to 255."""
@@ -87,6 +87,3 @@ def _classes_of_flags() -> NDArray[np.uint8]:
 def _css(colour: Any) -> str:
     red, green, blue, opacity = (int(part) for part in colour)
     return "transparent" if opacity == 0 else f"#{red:02x}{green:02x}{blue:02x}"
-
-
-assert set(_FLAG_COLOURS) == {flag.name for flag in FLAGS}
