@@ -10,7 +10,7 @@ RUN --mount=type=cache,target=/root/.cache \
     python -m venv /opt/tools \
     && /opt/tools/bin/pip install --require-hashes -r /locks/build.lock
 ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=/opt/venv
-# uv compiles no bytecode: with --timestamp 0 two builds of the same locks are equal to the last byte
+# nobody compiles bytecode here: it would differ between two builds
 RUN /opt/tools/bin/uv venv --python "$(command -v python)" /opt/venv
 
 # Three parts of one environment, each a layer: torch changes seldom, the packages at times, the application always.
@@ -33,8 +33,9 @@ FROM tools AS application
 WORKDIR /source
 COPY LICENSE README.md pyproject.toml ./
 COPY escape_process escape_process
-RUN /opt/tools/bin/uv build --wheel --no-build-isolation --python /opt/tools/bin/python --out-dir /wheel \
-    && /opt/tools/bin/uv pip install --no-deps --no-index /wheel/*.whl
+RUN SOURCE_DATE_EPOCH=315532800 \
+        /opt/tools/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheel . \
+    && /opt/tools/bin/pip --python /opt/venv/bin/python install --no-deps --no-index --no-compile /wheel/*.whl
 
 FROM ${BASE}
 # libexpat1: of rasterio's wheel. tini: a signal reaches a command that runs as process 1 and has no handler for it.

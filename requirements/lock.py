@@ -12,14 +12,22 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 PYTHONS = ("3.11", "3.12")
-EXTRAS = ("postgresql",)
-"""What the image holds beside the package's own dependencies and torch."""
+NOT_IN_THE_IMAGE = ("validation", "xarray")
+"""Extras that serve work at a desk."""
 CUDA_ONLY = re.compile(r"nvidia-|cuda-|triton==")
 _HEADER = "# Made by ./run lock; do not edit.\n"
+
+
+def image_extras() -> list[str]:
+    """Return the extras of the package that the image holds, torch among them."""
+    with (FOLDER.parent / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    return sorted(extras.keys() - set(NOT_IN_THE_IMAGE))
 
 
 def compile_lock(python: str, *arguments: str, requirements: str | None = None) -> dict[str, str]:
@@ -56,7 +64,7 @@ def lock(python: str) -> None:
     """Write the three locks of one Python."""
     tag = f"py{python.replace('.', '')}"
     versions = ("-c", str(FOLDER / "constraints.txt"))
-    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
+    extras = [word for extra in image_extras() if extra != "torch" for word in ("--extra", extra)]
     packages = compile_lock(python, *versions, *extras)
     everything = compile_lock(python, *versions, *extras, "--extra", "torch")
     torch = {name: text for name, text in everything.items() if name not in packages}

@@ -1,11 +1,14 @@
 """The image as an operator runs it: without root, with a root that cannot be written, through its published port."""
 
 import json
+import os
+import re
+import shlex
 import time
 from pathlib import Path
 
 import numpy as np
-from containers import LIMITS, SAFE, Image, build, container, logs, podman, podman_status
+from containers import LIMITS, ROOT, SAFE, Image, build, container, logs, podman, podman_status
 from result_checks import check_result
 from serving import PROCESS, SAMPLE_INPUTS
 from waiting import wait_for
@@ -21,7 +24,7 @@ def serves(name: str) -> bool:
 
 
 def test_a_sample_job_gives_a_result(running: Running, tmp_path: Path) -> None:
-    body = {"inputs": SAMPLE_INPUTS, "response": "document"}
+    body = {"inputs": {**SAMPLE_INPUTS, "members": 4}, "response": "document"}
     answer = running.client.post(f"/processes/{PROCESS}/execution", json=body, headers={"Prefer": "respond-async"})
     assert answer.status_code == 201, answer.text
     job = answer.headers["Location"]
@@ -69,6 +72,29 @@ def test_other_commands_run_by_argument(image: Image) -> None:
     words = ["run", "--bbox", "-5.48,41.23,-5.40,41.29", "--dry-run", "--json"]
     told = json.loads(podman("run", "--rm", *LIMITS, *SAFE, "--network", "none", image.name, *words, seconds=120))
     assert "sim-salamanca-20240518" in json.dumps(told)
+
+
+def test_the_guides_commands_bring_data_back(image: Image, tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "operators-guide.md").read_text(encoding="utf-8")
+    backup, restore = (
+        shlex.split(line) for line in re.findall(r"^docker (run .*/backup/data\.tgz.*)$", guide, re.MULTILINE)
+    )
+    volumes = [f"escape-test-{os.getpid()}-{name}" for name in ("old", "new")]
+
+    def run(words: list[str], volume: str) -> None:
+        given = {"escape": image.name, "escape-data:/data": f"{volume}:/data", "$PWD:/backup": f"{tmp_path}:/backup"}
+        podman(words[0], *LIMITS, *(given.get(word, word) for word in words[1:]))
+
+    def shell(script: str, volume: str) -> str:
+        return podman("run", "--rm", *LIMITS, "-v", f"{volume}:/data", "--entrypoint", "sh", image.name, "-c", script)
+
+    try:
+        shell("mkdir /data/catalog && echo kept >/data/catalog/item", volumes[0])
+        run(backup, volumes[0])
+        run(restore, volumes[1])
+        assert shell("cat /data/catalog/item && echo more >>/data/catalog/item", volumes[1]) == "kept"
+    finally:
+        podman_status("volume", "rm", "--force", *volumes)
 
 
 def test_a_second_build_makes_nothing_anew(image: Image) -> None:
