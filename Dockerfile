@@ -52,13 +52,11 @@ COPY pygeoapi-config.yml LICENSE /app/
 COPY --from=application /opt/venv /opt/venv
 
 # PYTHONPYCACHEPREFIX: compiled once, not by every process, where the root is read-only, too.
-# OMP_NUM_THREADS: torch sees a machine's cores and not a container's share of them.
 # MALLOC_*: Dask's default has each tensor mapped and unmapped anew, which costs a worker four fifths of its speed.
 # NVIDIA_*: without them the NVIDIA runtime shows no GPU.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONPYCACHEPREFIX=/tmp/pycache \
-    OMP_NUM_THREADS=1 \
     MALLOC_TRIM_THRESHOLD_=268435456 \
     MALLOC_MMAP_THRESHOLD_=67108864 \
     NVIDIA_VISIBLE_DEVICES=all \
@@ -68,6 +66,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     ESCAPE_HOST=0.0.0.0 \
     ESCAPE_DATA_DIR=/data
 LABEL org.opencontainers.image.title="ESCAPE" \
+    org.opencontainers.image.version="0.1.0" \
     org.opencontainers.image.description="Soil moisture and roughness, with uncertainty, from L-band SAR, as an OGC API process" \
     org.opencontainers.image.licenses="Apache-2.0"
 WORKDIR /app

@@ -13,6 +13,8 @@ from result_checks import check_result
 from serving import PROCESS, SAMPLE_INPUTS
 from waiting import wait_for
 
+from escape_process import __version__
+
 from .conftest import MEASURED, Running
 
 KILLED = 137
@@ -66,6 +68,12 @@ def test_sigterm_ends_it_before_it_serves(image: Image) -> None:
     with container(image.name, *SAFE) as name:
         podman("stop", "--time", "10", name)
         assert podman("inspect", "--format", "{{.State.ExitCode}}", name) != str(KILLED)
+
+
+def test_its_labels_say_what_it_is(image: Image) -> None:
+    labels = json.loads(podman("image", "inspect", "--format", "{{json .Config.Labels}}", image.name))
+    assert labels["org.opencontainers.image.version"] == __version__
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
 def test_other_commands_run_by_argument(image: Image) -> None:
