@@ -502,3 +502,13 @@ def test_writers_of_one_collection_lose_nothing(tmp_path: Path) -> None:
     (path,) = paths
     links = [link["href"] for link in json.loads(path.read_text())["links"] if link["rel"] == "item"]
     assert len(links) == 24
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    made = describe_as_item(described(id="scene"))
+    for left in ("mine/.collection.json.9poqs318", "mine/scene/.scene.json.sle6g6f7"):
+        (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / left).write_text('{"half')
+    write_catalogue([made], tmp_path / "mine")
+    files = sorted(path.name for path in (tmp_path / "mine").rglob("*") if path.is_file())
+    assert files == ["collection.json", "scene.json"]

@@ -1,6 +1,7 @@
 """Writes items and static catalogues around them: relative links, files replaced as a whole, the same twice over."""
 
 import fcntl
+import glob
 import json
 import os
 import tempfile
@@ -48,6 +49,13 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> Path:
     except OSError as error:
         raise StorageError(f"{path.name} cannot be written: {error.strerror}.") from error
     return path
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of a file left; only for who alone writes it now."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with suppress(OSError):  # the file itself will tell, if that cannot be written
+            left.unlink()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -200,10 +208,12 @@ def _only_writer(folder: Path) -> Iterator[None]:
 
 def _write_catalogue(items: Sequence[SourceItem], folder: Path, said: Mapping[str, Any], root: Path | None) -> Path:
     path = folder / "collection.json"
+    _remove_leftovers(path)
     kept = _existing_items(_read_json(path), folder) if path.is_file() else {}
     placed: dict[str, tuple[str, Mapping[str, Any]]] = {**kept}
     for made in items:
         target = folder / made.id / f"{made.id}.json"
+        _remove_leftovers(target)
         item = {**_placed(made.item, target, folder), "collection": said["id"]}
         above = _relative(path, target.parent)
         item["links"] = [
