@@ -133,8 +133,8 @@ GPU = (
     "Still to be measured: at least 100 Mpx/s of inference with ten members, and end to end at least 70 % of the"
     " rate at which files are read and written. On a GPU chunks are of 32,768 samples, two in flight, copied through"
     " pinned memory; matrix products are in TF32, which moves soil moisture by less than 0.001 m³ m⁻³ (an emulation"
-    " on the CPU is among the tests). Its memory does not depend on the scene: some 10 KiB a sample of a chunk with"
-    " ten members, more with more."
+    " on the CPU is among the tests). Its memory does not depend on the scene: by count some 10 KiB a sample of a chunk"
+    " with ten members, more with more."
 )
 AGAIN = f"""```console
 $ {COMMAND}
