@@ -55,7 +55,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         pytest.skip("nginx is not installed")
     folder = tmp_path_factory.mktemp("proxy")
     _certificate(folder)
-    (site,) = (one.text for one in blocks(ROOT / "docs" / "operators-guide.md") if one.language == "nginx")
+    (site,) = (one.text for one in blocks(ROOT / "docs" / "operators-guide.md") if one.runner == Path(__file__))
     environment = {"ESCAPE_URL": PUBLIC, "ESCAPE_DATA_DIR": str(folder / "data")}
     with (
         (folder / "server.log").open("wb") as log,
