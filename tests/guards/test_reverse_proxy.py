@@ -47,16 +47,17 @@ def _certificate(folder: Path) -> None:
     (folder / f"{HOST}.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Serve behind the documented proxy; give a client that speaks TLS to it."""
+@pytest.fixture(scope="module", params=["", "/soil"], ids=["root", "path"])
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Serve behind the documented proxy, at its root or below a path; give a client that speaks TLS to it."""
+    path = request.param
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
         pytest.skip("nginx is not installed")
     folder = tmp_path_factory.mktemp("proxy")
     _certificate(folder)
     (site,) = (one.text for one in blocks(ROOT / "docs" / "operators-guide.md") if one.runner == Path(__file__))
-    environment = {"ESCAPE_URL": PUBLIC, "ESCAPE_DATA_DIR": str(folder / "data")}
+    environment = {"ESCAPE_URL": PUBLIC + path, "ESCAPE_DATA_DIR": str(folder / "data")}
     with (
         (folder / "server.log").open("wb") as log,
         background(ROOT / "pygeoapi-config.yml", environment=environment, log=log) as url,
@@ -64,6 +65,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         port = free_port()
         for said, here in {
             "127.0.0.1:5000": url.removeprefix("http://"),
+            **({"location / {": f"location {path}/ {{", "http://escape;": "http://escape/;"} if path else {}),
             "listen 443": f"listen 127.0.0.1:{port}",
             f"/etc/ssl/certs/{HOST}.pem": str(folder / f"{HOST}.pem"),
             f"/etc/ssl/private/{HOST}.key": str(folder / f"{HOST}.key"),
@@ -80,7 +82,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
                 wait_for(lambda: listens(port) or proxy.poll() is not None, 30)
                 assert proxy.poll() is None
                 trusted = ssl.create_default_context(cafile=str(folder / f"{HOST}.pem"))
-                base = f"https://127.0.0.1:{port}"
+                base = f"https://127.0.0.1:{port}{path}"
                 with httpx.Client(base_url=base, verify=trusted, timeout=120, trust_env=False) as client:
                     client.headers["Host"] = HOST
                     yield client
@@ -89,12 +91,16 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
                 proxy.wait(30)
 
 
+def _public(client: httpx.Client) -> str:
+    return PUBLIC + client.base_url.path.rstrip("/")
+
+
 @pytest.mark.parametrize("path", ["/", "/processes", f"/processes/{PROCESS}", "/stac-api", "/stac-api/collections"])
 def test_links_have_the_public_address(client: httpx.Client, path: str) -> None:
     document = client.get(path, params={"f": "json"} if "stac" not in path else {}).raise_for_status().json()
     hrefs = [link["href"] for link in document["links"] if link["rel"] not in ("about", "license", "service-doc")]
     assert hrefs
-    assert [href for href in hrefs if not href.startswith(PUBLIC)] == []
+    assert [href for href in hrefs if not href.startswith(_public(client))] == []
 
 
 def test_a_job_is_at_the_public_address_and_its_results_too(client: httpx.Client) -> None:
@@ -104,7 +110,7 @@ def test_a_job_is_at_the_public_address_and_its_results_too(client: httpx.Client
     assert answer.json()["report"]["scenes"]
     answer = client.post(f"/processes/{PROCESS}/execution", json=body, headers={"Prefer": "respond-async"})
     assert answer.status_code == 201
-    assert answer.headers["Location"].startswith(f"{PUBLIC}/jobs/")
+    assert answer.headers["Location"].startswith(f"{_public(client)}/jobs/")
 
 
 def test_a_body_that_is_too_large_is_answered_by_the_server(client: httpx.Client) -> None:
