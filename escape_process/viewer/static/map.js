@@ -157,6 +157,7 @@ export class MapView {
   showResult(description, layer, opacity) {
     if (this.#result) this.map.removeLayer(this.#result);
     this.#result = null;
+    this.map.getTargetElement().setAttribute("aria-busy", "false");
     if (!description) return;
     const [west, , east] = description.bounds;
     this.#result = new ol.layer.Tile({
@@ -171,7 +172,12 @@ export class MapView {
       }),
     });
     this.#result.setMinZoom(description.minzoom - 3);
-    this.map.addLayer(this.#result);
+    const shown = this.#result;
+    this.map.getTargetElement().setAttribute("aria-busy", "true");
+    this.map.once("rendercomplete", () => {
+      if (shown === this.#result) this.map.getTargetElement().setAttribute("aria-busy", "false");
+    });
+    this.map.addLayer(shown);
   }
 
   /** Show the layer of the result more or less opaque. */
