@@ -22,6 +22,7 @@ ARGUMENTS = [
 DESKTOP = {"width": 1360, "height": 860}
 AREA = {"west": "-5.46", "east": "-5.43", "south": "41.24", "north": "41.27"}
 """Three dates of the sample catalogue lie here."""
+INPUTS = {"catalog": "sample", "bbox": [float(AREA[corner]) for corner in ("west", "south", "east", "north")]}
 SECONDS = 60
 """For which the page is waited for; it may share two cores."""
 
@@ -67,8 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="package")
 def result(server: Server) -> list[dict[str, Any]]:
     """Return the items of three dates, made once: the same request is then answered from the catalogue."""
-    bbox = [float(AREA[corner]) for corner in ("west", "south", "east", "north")]
-    answer = server.execute({"catalog": "sample", "bbox": bbox})
+    answer = server.execute(INPUTS)
     assert answer.status_code == 200, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]["features"]
     return sorted(items, key=lambda item: str(item["properties"]["datetime"]))

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from rasterio.warp import transform
 from serving import Server, serve
 
-from .conftest import Watched, file_of, fill_area, place_of, watched
+from .conftest import INPUTS, Watched, file_of, fill_area, place_of, watched
 
 Items = list[dict[str, Any]]
 TOKEN = "the-token-of-this-test-alone"
@@ -151,8 +151,8 @@ def test_deep_links_downloads_and_simulated_marks(tab: Watched, server: Server, 
     with page.expect_download() as download:
         page.click(".downloads a >> nth=0")
     assert Path(download.value.path()).read_bytes() == file_of(server, item, "soil_moisture").read_bytes()
-    jobs = server.client.get("/jobs", params={"status": "successful"}).json()["jobs"]
-    page = tab.open(f"jobs/{jobs[-1]['jobID']}?f=html")
+    again = server.execute(INPUTS)  # answered from the catalogue
+    page = tab.open(again.links["monitor"]["url"].removeprefix(f"{tab.url}/") + "?f=html")
     expect(page.locator("#result")).to_be_visible()
     page.click("#job-code summary")
     expect(page.locator("#job-code pre").first).to_contain_text('"members": 10')
