@@ -1,8 +1,8 @@
 """Blocks computed by worker processes: the right result, or one clear sentence, and no process left."""
 
+import contextlib
 import logging
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +14,7 @@ from waiting import wait_for
 
 from escape_process.engine import map_blocks
 from escape_process.errors import CancelledError, EngineError, SceneError, UpstreamError
+from escape_process.jobs.processes import Group
 from escape_process.settings import Settings
 
 TWO = Settings(engine="processes", processes=2)
@@ -79,19 +80,49 @@ def test_cancelled_while_a_block_takes_long(tmp_path: Path) -> None:
     assert no_workers_left()
 
 
-def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
-    program = (
+def program(folder: Path) -> list[str]:
+    """Return the command of a process whose two workers compute long."""
+    text = (
         "from pathlib import Path; from block_tasks import *; from escape_process.engine import map_blocks;"
         "from escape_process.settings import Settings;"
-        f"folder = Path({str(tmp_path)!r}); two = Settings(engine='processes', processes=2);"
+        f"folder = Path({str(folder)!r}); two = Settings(engine='processes', processes=2);"
         "map_blocks(Numbered(folder, seconds=600), BLOCKS, folder / 'blocks', two)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", program])
+    return [sys.executable, "-c", text]
+
+
+def have_ended(processes: list[psutil.Process]) -> bool:
+    """Tell whether none of them runs any more."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+    return False  # one went just now: look again
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    parent = subprocess.Popen(program(tmp_path))
     try:
         wait_for(lambda: len(Numbered(tmp_path).lines()) == 2)
         workers = workers_of(psutil.Process(parent.pid))
         assert len(workers) == 2
     finally:
-        parent.send_signal(signal.SIGKILL)
+        parent.kill()
         parent.wait()
-    wait_for(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in workers), 10)
+    wait_for(lambda: have_ended(workers), 10)
+
+
+def test_workers_belong_to_the_group_of_their_job(tmp_path: Path) -> None:
+    """So that a job's limit of memory counts them, and its end is theirs."""
+    group = Group(program(tmp_path))
+    group.give("")
+    try:
+        wait_for(lambda: len(Numbered(tmp_path).lines()) == 2)
+        (leader,) = [one for one in psutil.Process().children() if workers_of(one)]
+        workers = workers_of(leader)
+        alone, together = (
+            sum(one.memory_info().rss for one in members) / 2**20 for members in ([leader], [leader, *workers])
+        )
+        assert group.memory_mib() == pytest.approx(together, rel=0.05)
+        assert together > 1.5 * alone
+    finally:
+        wait_for(lambda: group.stop() or group.has_ended())
+    wait_for(lambda: have_ended(workers), 10)

@@ -114,13 +114,14 @@ def kill(service: Service, victim: str, jobs: list[int]) -> None:
         service.server.wait(60)
         wait_for(lambda: not service.orphans())
     else:
-        wait_for(lambda: not any(_runs(pid) for pid in jobs))
+        wait_for(lambda: not any(runs(pid) for pid in jobs))
     (service.folder / "stop").unlink(missing_ok=True)
     if victim in ("server", "all", "stop"):
         service.start()
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Tell whether a process has not ended."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

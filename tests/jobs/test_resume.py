@@ -25,6 +25,7 @@ from .sample_service import (
     kill,
     leftovers,
     run_undisturbed,
+    runs,
     serving,
     stopped,
 )
@@ -114,7 +115,8 @@ def test_kills_while_workers_compute(
             check_whole(service, job, reference)
 
 
-def test_a_pool_worker_killed_in_a_job(tmp_path: Path, reference: Reference) -> None:
+def test_a_jobs_own_workers(tmp_path: Path, reference: Reference) -> None:
+    """Killed, they cost no attempt; dismissed with their job, they end."""
     (tmp_path / "stop").write_text("blocks")
     with serving(tmp_path, engine="processes", processes=2) as service:
         job = service.execute(INPUTS, process=PROCESS)
@@ -127,31 +129,13 @@ def test_a_pool_worker_killed_in_a_job(tmp_path: Path, reference: Reference) -> 
         check_whole(service, job, reference)
         assert "Attempt 2" not in (tmp_path / "data" / "jobs" / f"{job}.log").read_text()
 
-
-def test_the_memory_of_a_job_is_that_of_its_workers_too(tmp_path: Path) -> None:
-    (tmp_path / "stop").write_text("blocks")
-    with serving(tmp_path, engine="processes", processes=3) as service:
-        service.execute(INPUTS, process=PROCESS)
-        process = stopped(tmp_path)
-        alone = psutil.Process(process).memory_info().rss / 2**20
-        together = alone + sum(one.memory_info().rss for one in psutil.Process(process).children()) / 2**20
-        assert together > 1.5 * alone
-    (tmp_path / "stop").write_text("blocks")
-    limit = {"max_rss_mib": (alone + together) / 2}
-    with serving(tmp_path, limit, engine="processes", processes=3) as service:
-        status = service.finished(service.execute(INPUTS, process=PROCESS))
-        assert status["status"] == "failed"
-        assert "more memory than" in status["message"]
-
-
-def test_a_dismissed_job_stops_its_workers(tmp_path: Path) -> None:
-    (tmp_path / "stop").write_text("blocks")
-    with serving(tmp_path, engine="processes", processes=2) as service:
+        forget_results(tmp_path)
+        (tmp_path / "stop").write_text("blocks")
         job = service.execute(INPUTS, process=PROCESS)
         stopped(tmp_path)
         workers = service.processes("escape_process.engine.worker")
         service.client.delete(f"/jobs/{job}")
-        wait_for(lambda: not any(psutil.pid_exists(one.pid) for one in workers), 10)
+        wait_for(lambda: not any(runs(one.pid) for one in workers))
         wait_for(lambda: not leftovers(tmp_path))
 
 
