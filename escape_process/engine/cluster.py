@@ -129,7 +129,9 @@ class _Count:
     def _look(self) -> dict[str, int]:
         """Return the blocks that each worker can compute at once, by address."""
         with _losses_told():
-            known = self._client.scheduler_info(n_workers=-1)["workers"]
+            known = self._client.scheduler_info(n_workers=-1).get("workers")
+        if known is None:  # it was not asked: the client is looking for its scheduler again
+            raise _lost()
         slots = {address: self._slots(worker) for address, worker in known.items()}
         return {address: number for address, number in slots.items() if number}
 
