@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,24 @@ def test_a_killed_scheduler_is_told_and_the_next_attempt_goes_on(
     before = len(task.lines())
     assert are_right(map_blocks(task, BLOCKS, tmp_path / "blocks", using(cluster)))
     assert len(task.lines()) - before == len(BLOCKS) - finished
+
+
+def test_a_scheduler_lost_while_a_block_takes_long(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the client sees it when it counts the workers."""
+    monkeypatch.setattr(backend, "CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr(backend, "COUNT_EVERY", 0.0)
+
+    def kill_and_wait(done: int, total: int) -> None:
+        cluster.kill_all()
+        time.sleep(0.5)
+
+    with pytest.raises(TransientError, match=r"The Dask scheduler was lost while it computed"):
+        map_blocks(Numbered(tmp_path), BLOCKS, tmp_path / "blocks", using(cluster), progress=kill_and_wait)
+    monkeypatch.undo()
+    cluster.start_scheduler()
+    bring_back(cluster)
 
 
 def test_who_has_no_certificate_of_the_cluster_is_refused(tmp_path: Path, cluster: Cluster) -> None:
