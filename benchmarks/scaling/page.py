@@ -136,7 +136,8 @@ GPU = (
     " on the CPU is among the tests). Its memory does not depend on the scene: by count some 10 KiB a sample of a chunk"
     " with ten members, more with more."
 )
-AGAIN = f"""```console
+AGAIN = f"""<!-- not run: it takes ten minutes; the tests run its parts -->
+```console
 $ {COMMAND}
 $ ./run bench scale --sizes 1,4 --native '' --spread-over 1
 ```
