@@ -255,7 +255,7 @@ def test_the_guides_commands_make_a_cluster(tmp_path: Path, monkeypatch: pytest.
     port = free_port()
     guide = (Path(__file__).parents[2] / "docs" / "operators-guide.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", guide.replace("8786", str(port)).replace("8787", "0"), re.DOTALL)
-    (certificates,) = [block for block in blocks if "openssl" in block]
+    (certificates,) = [block for block in blocks if "openssl x509" in block]
     (commands,) = [block for block in blocks if "dask scheduler" in block]
     subprocess.run(["bash", "-ec", certificates], check=True, capture_output=True)
     running = [
