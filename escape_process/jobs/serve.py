@@ -44,6 +44,11 @@ KEPT_SECONDS = 75
 """How long a connection is kept between two requests: longer than clients and reverse proxies keep theirs, so that none
 sends its next request into one that is being closed."""
 
+_LINGER_SECONDS = 10.0
+_LINGER_BYTES = 64 * 2**20
+"""How long, and for how much of a body that nobody reads, an answered connection is still listened to: closed before,
+it is reset, and its client, a reverse proxy above all, may lose the answer."""
+
 _LOCK_SECONDS = 3.0
 """How long a starting server waits for the end of another on the same data folder."""
 
@@ -162,6 +167,11 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().load_wsgi()
         self.manager = self.app.manager
         die_with_parent(self.ppid, signal.SIGTERM)
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        kept = bool(super().handle_request(req, conn))
+        read = conn.parser.finish_body(time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES)
+        return kept and bool(read)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         if self.manager is not None:

@@ -1,6 +1,7 @@
 """Bounds of a request, headers of every answer, and files that no path leads to."""
 
 import http.client
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,19 @@ def test_long_bodies_are_refused(client: httpx.Client, path: str) -> None:
         assert answer.status_code == 413
         assert answer.json()["detail"].startswith(f"The request's body is longer than {MAX_BODY} bytes")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_a_refusal_reaches_a_client_that_is_still_sending(client: httpx.Client, connection: str) -> None:
+    piece, pieces = b" " * 2**16, 64
+    fields = f"Host: here\r\nConnection: {connection}\r\nContent-Length: {len(piece) * pieces}\r\n"
+    assert client.base_url.port is not None
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as sender:
+        sender.sendall(f"POST /jobs HTTP/1.1\r\n{fields}\r\n".encode())
+        for _ in range(pieces):
+            time.sleep(0.02)
+            sender.sendall(piece)
+        assert sender.recv(2**16).startswith(b"HTTP/1.1 413 ")
 
 
 def test_short_bodies_are_read_whole(client: httpx.Client) -> None:
