@@ -115,6 +115,10 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
         """
         return RetrievalRequest.from_inputs(inputs)
 
+    def is_light(self, inputs: Any) -> bool:
+        """Return whether a request takes no device: it only asks which scenes there are."""
+        return self.check(inputs).dry_run
+
     def set_job_id(self, job_id: str) -> None:
         """Say which job the execution is of."""
         self.job = job_id

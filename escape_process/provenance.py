@@ -74,7 +74,7 @@ class Provenance:
         made.add(
             "activity", self._job, {"prov:startTime": self._started, "prov:endTime": ended, "prov:label": "Retrieval"}
         )
-        parameters = json.dumps(self._request.content(), sort_keys=True, ensure_ascii=False)
+        parameters = json.dumps(self._parameters(), sort_keys=True, ensure_ascii=False)
         made.add("entity", "escape:parameters", {"prov:label": "Inputs of the request", "escape:json": parameters})
         made.relate("used", activity=self._job, entity="escape:parameters")
         made.add("entity", "escape:model", self._model())
@@ -99,6 +99,11 @@ class Provenance:
             made.add("entity", f"escape:result/{id}", {**_typed("prov:Collection"), "prov:label": id})
             made.relate("used", activity=self._job, entity=f"escape:result/{id}")
         return made.content
+
+    def _parameters(self) -> Record:
+        catalog = self._request.catalog or self._settings.default_catalog
+        named = catalog in self._settings.catalogs
+        return {"catalog": catalog if named else _location(catalog, self._settings), **self._request.content()}
 
     def _model(self) -> Record:
         calibrations = [report["calibration"] for _, _, _, report, _ in self._results if "calibration" in report]

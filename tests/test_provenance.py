@@ -15,6 +15,7 @@ from escape_process.settings import Settings
 
 JOB = "8ebe085b-b000-4dde-91ff-8a5ed524e59b"
 FILES = {"soil_moisture": ProductFile("soil_moisture.tif", 10, "1220" + "ab" * 32)}
+CATALOG = "https://user:password@stac.example.org/v1?key=secret"
 REPORT = {"calibration": {"members": 2}, "software": {"torch": "2.13.0"}}
 
 
@@ -35,7 +36,7 @@ def told(tmp_path: Path) -> dict[str, Any]:
     one = made_pass([stated, silent])
     stack = Stack((one,), GRID, Window(0, 0, 10, 10), 1)
     settings = Settings(data_dir=tmp_path / "data", public_url="https://maps.example.org")
-    provenance = Provenance(RetrievalRequest(ids=["stated"], seed=3), settings, JOB)
+    provenance = Provenance(RetrievalRequest(ids=["stated"], seed=3, catalog=CATALOG), settings, JOB)
     provenance.read(stack)
     alone = provenance.of_result("one", one, stack, REPORT, FILES)
     provenance.add_result("one", one, stack, REPORT, FILES)
@@ -78,7 +79,8 @@ def test_it_names_what_was_read_and_made(told: dict[str, Any], tmp_path: Path) -
     assert derived == {("escape:result/one", f"escape:scene/{id}") for id in ("stated", "silent")}
     made = entities["escape:result/one/soil_moisture"]
     assert made == {"prov:label": "soil_moisture.tif", "escape:checksum": "1220" + "ab" * 32, "escape:size": 10}
-    assert json.loads(entities["escape:parameters"]["escape:json"])["seed"] == 3
+    parameters = json.loads(entities["escape:parameters"]["escape:json"])
+    assert (parameters["catalog"], parameters["seed"]) == ("https://stac.example.org/v1", 3)
     assert json.loads(entities["escape:model"]["escape:calibration"]) == {"members": 2}
     assert told["agent"]["escape:software/torch"]["escape:version"] == "2.13.0"
     text = json.dumps(told)

@@ -139,9 +139,9 @@ def install_auth(app: Flask, manager: JobManager, auth: Auth | None) -> None:
 
 
 def _asks_for_job_page() -> bool:
-    """Tell whether a browser asks for the page of a job, which says nothing of the job before it is given a token."""
-    is_job = request.endpoint == "pygeoapi.get_jobs" and "job_id" in (request.view_args or {})
-    return is_job and request.method in ("GET", "HEAD") and parameters.wants_html()
+    """Tell whether a browser asks for the page of jobs, which says nothing of them before it is given a token."""
+    is_jobs = request.endpoint == "pygeoapi.get_jobs"
+    return is_jobs and request.method in ("GET", "HEAD") and parameters.wants_html()
 
 
 def is_anonymous() -> bool:

@@ -93,8 +93,6 @@ _METADATA: dict[str, Any] = {
 class EchoProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no types
     """Echoes its inputs."""
 
-    light: ClassVar[bool] = True
-    """Needs no device: jobs may run beside the one that uses it."""
     takes_references: ClassVar[bool] = True
     """Inputs may come as {"href": ...}; said in the OpenAPI document."""
 
@@ -105,6 +103,10 @@ class EchoProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no typ
         self.settings = Settings.load(processor_def.get("settings") or {}, folder)
         self.progress: Callable[[float, str], None] = lambda share, message: None
         self.cancelled: Callable[[], bool] = lambda: False
+
+    def is_light(self, inputs: Any) -> bool:
+        """Return that no request takes the device."""
+        return True
 
     def check(self, inputs: Any) -> None:
         """Check the inputs of an execute request; those by reference only for their address.

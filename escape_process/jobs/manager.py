@@ -8,7 +8,7 @@ in order of arrival, so that no job ends with the web server. A processor under 
 - `check(inputs)`: raises `EscapeError` where a request is wrong, before a job is made of it;
 - `progress`, `cancelled` and `owner`: attributes that are set for the job at hand;
 - `measured`: what the execution did and took, for /metrics, see `Measures.record`;
-- `light = True`: takes no device, so that a worker runs such jobs beside the others.
+- `is_light(inputs)`: whether such a request takes no device, so that a worker runs its job beside the others.
 """
 
 import json
@@ -119,6 +119,7 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
         told = None if subscriber is None else self._read_subscriber(subscriber)
         if hasattr(processor, "check"):
             processor.check(data_dict)
+        light = hasattr(processor, "is_light") and bool(processor.is_light(data_dict))
         created = now()
         job = Job(
             id=str(uuid.uuid4()),
@@ -133,6 +134,7 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
             updated=created,
             owner=owner,
             subscriber=told,
+            light=light,
         )
         respond_async = execution_mode == RequestedProcessExecutionMode.respond_async
         with self._seat(needed=not respond_async, wanted=bool(wait)) as seated:
@@ -236,7 +238,7 @@ class JobManager(BaseManager):  # type: ignore[misc]  # pygeoapi has no types
             pause = min(2 * pause, longest)
         return None
 
-    # What pygeoapi's own HTML pages of jobs ask for.
+    # What pygeoapi's own views of jobs ask for, where this package's are not installed.
 
     def get_jobs(self, status: JobStatus | None = None, limit: int | None = None, offset: int | None = None) -> Any:
         """Return jobs as pygeoapi's list page wants them."""

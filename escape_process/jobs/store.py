@@ -72,6 +72,8 @@ class Job:
     """Times that it was sent back because a host failed for the moment."""
     due: float | None = None
     """Of a job sent back so: when it may be claimed again, seconds since 1970."""
+    light: bool = False
+    """Whether it takes no device."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,10 @@ _SQL_TYPES = {
     "beat": sa.Float,
     "retries": sa.Integer,
     "due": sa.Float,
+    "light": sa.Boolean,
 }
+_DEFAULTS = {"retries": "0", "light": sa.false()}
+"""Of columns that were added later: what earlier jobs have."""
 _NAMES = [field.name for field in fields(Job)]
 _JOBS = sa.Table(
     "escape_jobs",
@@ -108,7 +113,7 @@ _JOBS = sa.Table(
             name,
             _SQL_TYPES.get(name, sa.Text),
             primary_key=name == "id",
-            server_default="0" if name == "retries" else None,
+            server_default=_DEFAULTS.get(name),
         )
         for name in _NAMES
     ),
@@ -226,11 +231,13 @@ class JobStore:
         with self._database.writing() as connection:
             return connection.execute(query).rowcount == 1
 
-    def claim(self, runner: str, process_ids: Sequence[str]) -> Job | None:
-        """Give the job that has waited longest to a worker; None where none of these processes waits."""
+    def claim(self, runner: str, process_ids: Sequence[str], *, light: bool = False) -> Job | None:
+        """Give the light or other job that has waited longest to a worker; None where none of these processes waits."""
         waiting = (
             sa.select(_JOBS.c.id)
-            .where(_JOBS.c.status == "accepted", _JOBS.c.process_id.in_(process_ids), _is_due())
+            .where(
+                _JOBS.c.status == "accepted", _JOBS.c.process_id.in_(process_ids), _JOBS.c.light.is_(light), _is_due()
+            )
             .order_by(_JOBS.c.created, _JOBS.c.id)
             .limit(1)
         )

@@ -136,10 +136,7 @@ class JobViews:
                 self._manager.dismiss(job_id)
                 return json_response(status_info(job, self._url, dismissed=True))
             return page_response(request.path) if as_page else json_response(status_info(job, self._url))
-        answer = self._job_list()
-        if parameters.wants_html() and owner() is None:  # pygeoapi's page knows no owners
-            return self._stock["pygeoapi.get_jobs"]()
-        return answer
+        return page_response(request.path) if parameters.wants_html() else self._job_list()
 
     def results(self, job_id: str) -> Response:
         """Answer the results of a job in the form that was asked for when it was executed."""

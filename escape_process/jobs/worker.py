@@ -36,7 +36,7 @@ LOGGER = logging.getLogger("escape_process.jobs.worker")  # not __main__, which 
 SLOTS = 1
 """Jobs run at once: there is one device. For another device start another worker that sees only it."""
 LIGHT_SLOTS = 4
-"""Further jobs at once, of processes that take no device."""
+"""Further jobs at once, that take no device."""
 PAUSE = 0.1
 """Seconds between two rounds of the loop."""
 BEAT_EVERY = 5.0
@@ -54,7 +54,6 @@ class _Running:
 
     job: Job
     group: Group
-    light: bool
     over: float | None = None
     """When its record was first seen to have moved on."""
 
@@ -73,8 +72,7 @@ class Worker:
         self._publisher: threading.Thread | None = None
         self._stopping = False
         self._due: dict[str, float] = {}
-        light = {name: bool(getattr(manager.get_processor(name), "light", False)) for name in manager.processes}
-        self._process_ids = {kind: [name for name in light if light[name] is kind] for kind in (False, True)}
+        self._process_ids = list(manager.processes)
 
     def request_stop(self) -> None:
         """Ask the loop to end. Sets a flag only, so that a signal handler may call it."""
@@ -119,11 +117,11 @@ class Worker:
     def _fill(self, light: bool) -> None:
         """Start jobs in the free slots of a kind."""
         room = LIGHT_SLOTS if light else SLOTS
-        while self._process_ids[light] and sum(one.light is light for one in self._running) < room:
-            job = self._store.claim(self._name, self._process_ids[light])
+        while sum(one.job.light == light for one in self._running) < room:
+            job = self._store.claim(self._name, self._process_ids, light=light)
             if job is None:
                 return
-            self._running.append(_Running(job, self._start(job), light))
+            self._running.append(_Running(job, self._start(job)))
             self._callbacks.tell(job)
 
     def _start(self, job: Job) -> Group:

@@ -51,6 +51,7 @@ def map_document(result: Result, zooms: tuple[int, int], address: str) -> dict[s
         "layers": [_mapped_layer(layer, words) for layer in LAYERS if layer.name in result.item["assets"]],
         "downloads": [_download(asset) for asset in result.item["assets"].values()],
         "item": result.href,
+        "provenance": result.item["assets"].get("provenance", {}).get("href"),
     }
 
 

@@ -1,6 +1,6 @@
 """The page and its files, which load nothing from any other host.
 
-The page is the same at `/`, at the process and at a job, and its addresses are relative. What they are relative to is
+The page is the same at `/`, at the process, at the jobs and at one of them, and its addresses are relative. What they are relative to is
 written into it by how deep its own address lies (`<base href="../">`), so that it works behind a proxy that serves
 this server under a path, without knowing that path.
 """
@@ -17,7 +17,7 @@ POLICY = "; ".join(
     [
         "default-src 'self'",
         "script-src 'self'",
-        "img-src 'self' data: blob:",  # tiles that need a token are fetched and shown as blobs
+        "img-src 'self' data:",
         "object-src 'none'",
         "base-uri 'self'",
         "form-action 'self'",

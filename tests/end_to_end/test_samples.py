@@ -143,6 +143,14 @@ def test_dry_run_names_what_would_be_used_and_refused(server: Server) -> None:
     assert "VV" in decoy["reason"]
 
 
+def test_a_dry_run_waits_for_no_other_job(server: Server) -> None:
+    jobs = [server.execute({**SAMPLE_INPUTS, "seed": seed, "reuse": False}, asynchronous=True) for seed in (101, 102)]
+    assert server.execute({**SAMPLE_INPUTS, "dry_run": True}).status_code == 200
+    assert server.client.get(jobs[1].headers["Location"]).json()["status"] == "accepted"
+    for job in reversed(jobs):
+        server.client.delete(job.headers["Location"]).raise_for_status()
+
+
 def test_dates_over_the_same_ground_give_an_item_each(server: Server, tmp_path: Path) -> None:
     inputs = {"catalog": "sample", "bbox": [-5.46, 41.24, -5.43, 41.27]}
     items = server.execute(inputs).json()["items"]["features"]

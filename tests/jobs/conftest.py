@@ -1,10 +1,11 @@
 """Queues of both databases, a configuration with a process that ticks, and the processes of a running server."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,20 @@ ROOT = HERE.parents[1]
 TERMINAL = ("successful", "failed", "dismissed")
 
 
-@pytest.fixture
-def own_database(postgresql: str) -> str:
-    """Return the address of a database that no other test's worker looks at."""
-    engine = sa.create_engine(postgresql.replace("://", "+pg8000://"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text("CREATE DATABASE own"))
-    engine.dispose()
-    return f"{postgresql.rpartition('/')[0]}/own"
+@pytest.fixture(scope="session")
+def new_database(postgresql: str) -> Callable[[], str]:
+    """Return what makes an empty database, which no other test's worker looks at, and gives its address."""
+    numbers = itertools.count()
+
+    def make() -> str:
+        name = f"jobs{next(numbers)}"
+        engine = sa.create_engine(postgresql.replace("://", "+pg8000://"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return f"{postgresql.rpartition('/')[0]}/{name}"
+
+    return make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,11 +46,7 @@ def connection(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the connection of an empty queue in each kind of database."""
     if request.param == "sqlite":
         return str(tmp_path / "jobs.sqlite")
-    url: str = request.getfixturevalue("postgresql")
-    engine = sa.create_engine(url.replace("://", "+pg8000://"))
-    with engine.begin() as database:
-        database.execute(sa.text("DROP TABLE IF EXISTS escape_jobs, escape_workers"))
-    engine.dispose()
+    url: str = request.getfixturevalue("new_database")()
     return url
 
 

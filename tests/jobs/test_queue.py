@@ -4,7 +4,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .conftest import Service, running, wait_for, write_config
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a running service on each kind of database."""
-    connection = None if request.param == "sqlite" else request.getfixturevalue("postgresql")
+    connection = None if request.param == "sqlite" else request.getfixturevalue("new_database")()
     with running(tmp_path_factory.mktemp("queue"), connection, max_seconds=15, max_rss_mib=350, max_queue=8) as service:
         yield service
 
@@ -171,8 +171,8 @@ def test_an_asynchronous_client_may_wait_a_moment(service: Service) -> None:
     assert service.finished(slow.json()["jobID"])["status"] == "successful"
 
 
-def test_workers_of_their_own_share_a_queue(own_database: str, tmp_path: Path) -> None:
-    with running(tmp_path, own_database, options=["--no-worker"]) as service:
+def test_workers_of_their_own_share_a_queue(new_database: Callable[[], str], tmp_path: Path) -> None:
+    with running(tmp_path, new_database(), options=["--no-worker"]) as service:
         jobs = [service.execute({"name": f"shared{number}", "ticks": 10}) for number in range(4)]
         assert service.processes("escape_process.jobs.worker") == []
         assert {service.status(job)["status"] for job in jobs} == {"accepted"}

@@ -57,6 +57,15 @@ def test_claims_are_in_order_of_arrival_and_by_process(store: JobStore) -> None:
     assert (one.id, one.attempt, one.status, one.runner) == (other.id, 1, "running", "runner")
 
 
+def test_light_jobs_are_claimed_by_themselves(store: JobStore) -> None:
+    heavy, light = add(store), add(store, light=True)
+    assert [one and one.id for one in (store.claim("a", ["p"], light=True), store.claim("a", ["p"]))] == [
+        light.id,
+        heavy.id,
+    ]
+    assert (store.get(light.id).light, store.get(heavy.id).light) == (True, False)
+
+
 def test_many_claimers_get_each_job_once(connection: str) -> None:
     stores = [JobStore(connection) for _ in range(4)]
     jobs = {add(stores[0]).id for _ in range(40)}
@@ -165,7 +174,7 @@ def test_a_table_of_an_earlier_version_gets_its_new_columns(connection: str) -> 
     url = connection.replace("://", "+pg8000://") if "://" in connection else f"sqlite:///{connection}"
     engine = sa.create_engine(url)
     with engine.begin() as database:
-        for name in ("retries", "due"):
+        for name in ("retries", "due", "light"):
             database.execute(sa.text(f"ALTER TABLE escape_jobs DROP COLUMN {name}"))
     engine.dispose()
     later = JobStore(connection)

@@ -67,4 +67,5 @@ class Ticking(BaseProcessor):
 class LightTicking(Ticking):
     """The same, without a device."""
 
-    light = True
+    def is_light(self, inputs: Any) -> bool:
+        return True

@@ -80,6 +80,10 @@ def test_a_job_is_launched_watched_and_ends_at_its_map(tab: Watched) -> None:
     expect(page.locator("#result")).to_be_visible()
     page.go_back()
     expect(page.locator("#jobs-view")).to_be_visible()
+    page = tab.open("jobs?f=html")
+    expect(newest.locator(".state")).to_have_text("Done")
+    newest.locator("a").click()
+    expect(page).to_have_url(f"{tab.url}/?job={job}")
     tab.check_quiet()
 
 

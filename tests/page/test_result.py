@@ -146,6 +146,7 @@ def test_deep_links_downloads_and_simulated_marks(tab: Watched, server: Server, 
     page = tab.open(f"?item={item['id']}")
     expect(page.locator("#simulated")).to_be_visible()
     expect(page.locator("#legend")).to_contain_text("simulated")
+    expect(page.locator("#job-code pre").first).to_contain_text('"catalog": "sample"')
     hrefs = [link.get_attribute("href") for link in page.locator(".downloads a").all()]
     assert {asset["href"] for asset in item["assets"].values()} < set(hrefs)
     with page.expect_download() as download:
@@ -156,6 +157,7 @@ def test_deep_links_downloads_and_simulated_marks(tab: Watched, server: Server, 
     expect(page.locator("#result")).to_be_visible()
     page.click("#job-code summary")
     expect(page.locator("#job-code pre").first).to_contain_text('"members": 10')
+    expect(page.locator("#job-code pre").first).to_contain_text('"catalog": "sample"')
     page.click("#show-request")
     expect(page).to_have_url(f"{tab.url}/")
     expect(page.locator("#legend")).to_be_hidden()

@@ -99,10 +99,11 @@ export class JobView {
   }
 }
 
-/** Fill the list of recent jobs; `open(id)` is called for the one that is chosen. */
+/** Fill the list of recent jobs, those of another process than `process` with its id; `open(id)` is called for the one
+ * that is chosen. */
 export async function listJobs(process, open) {
   const list = byId("jobs");
-  const { jobs } = await getJson(`jobs?limit=30&processID=${encodeURIComponent(process)}`);
+  const { jobs } = await getJson("jobs?limit=30");
   if (!jobs.length) {
     list.replaceChildren(make("li", { className: "hint" }, "No job yet."));
     return;
@@ -114,5 +115,6 @@ export async function listJobs(process, open) {
       open(job.jobID);
     } }, make("span", { className: `state ${job.status}` }, WORDS[job.status]),
     make("span", {}, momentText(job.created)), make("span", {}, duration(job)),
+    job.processID === process ? null : make("span", { className: "mono" }, job.processID),
     job.status === "successful" ? null : make("small", {}, job.status === "running" ? `${job.progress} % · ${job.message}` : job.message)))));
 }

@@ -2,7 +2,7 @@
 
 import { address, getJson, onUnauthorized, token } from "./api.js";
 import { showCode } from "./code.js";
-import { announce, byId, guarded, showError } from "./dom.js";
+import { announce, byId, guarded, make, showError } from "./dom.js";
 import { JobView, listJobs } from "./jobs.js";
 import { MapView } from "./map.js";
 import { RequestForm, scenesTold } from "./request.js";
@@ -25,7 +25,7 @@ function wanted() {
   const job = query.get("job") || (path && decodeURIComponent(path[1]));
   if (job) return { view: "job", job };
   if (query.get("item")) return { view: "job", item: query.get("item") };
-  return { view: query.has("jobs") ? "jobs" : "request" };
+  return { view: query.has("jobs") || /\/jobs\/?$/.test(location.pathname) ? "jobs" : "request" };
 }
 
 /** Go to another view by its address, below the server's root. */
@@ -60,17 +60,22 @@ async function show(moved) {
 
 async function showJob(id) {
   byId("job-title").textContent = "Job";
-  showRequestOf(id, null);
-  const area = JSON.parse(sessionStorage.getItem(SENT + id))?.bbox;
-  if (area) map.showArea(area, true);
+  const sent = JSON.parse(sessionStorage.getItem(SENT + id));
+  if (sent) showRequest(sent);
+  if (sent?.bbox) map.showArea(sent.bbox, true);
   const end = await jobs.follow(id);
   if (!end) return;
   if (end.status === "dismissed") announce("Cancelled.");
   if (end.status === "failed") showError(end.message);
   if (end.status !== "successful") return;
+  if (end.processID !== settings.process) { // another of the server's processes: nothing for the map
+    byId("result").replaceChildren(make("p", {}, make("a", { href: `jobs/${encodeURIComponent(id)}/results` }, "Results")));
+    byId("result").hidden = false;
+    return;
+  }
   await guarded(async () => {
     const { features } = await getJson(`jobs/${encodeURIComponent(id)}/results/items`);
-    showRequestOf(id, features[0]);
+    if (!sent) showRequestOf(`jobs/${encodeURIComponent(id)}/prov`);
     if (features.length) {
       map.showArea(null);
       await result.show(features.map((feature) => feature.id));
@@ -86,27 +91,28 @@ async function showJob(id) {
 async function showItem(id) {
   byId("job-title").textContent = "Result";
   await guarded(async () => {
-    await result.show([id]);
+    const [{ provenance }] = await result.show([id]);
+    if (provenance) showRequestOf(provenance);
     announce("The map is ready.");
   });
 }
 
-/** Show the request of a job: as this tab sent it, else as the job's provenance has it. */
-async function showRequestOf(id, item) {
-  let inputs = JSON.parse(sessionStorage.getItem(SENT + id));
-  let note = "";
-  if (!inputs && item) {
-    try {
-      const { entity } = await getJson(`jobs/${encodeURIComponent(id)}/prov`);
-      inputs = JSON.parse(entity["escape:parameters"]["escape:json"]);
-      note = "As the job's provenance has it, every default written out; add the catalogue where it was not the server's own.";
-    } catch {
-      return;
-    }
-  }
-  if (!inputs || wanted().job !== id) return;
+function showRequest(inputs, note) {
   byId("job-code").hidden = false;
   showCode(byId("job-code"), settings.process, inputs, note);
+}
+
+/** Show the request that a provenance tells of, if it can be read. */
+async function showRequestOf(provenance) {
+  const shown = location.href;
+  let inputs;
+  try {
+    const { entity } = await getJson(provenance);
+    inputs = JSON.parse(entity["escape:parameters"]["escape:json"]);
+  } catch {
+    return;
+  }
+  if (location.href === shown) showRequest(inputs, "As the provenance has it, every default written out.");
 }
 
 function askForToken(why) {

@@ -183,7 +183,7 @@ export class RequestForm {
     const place = byId("scenes");
     return this.#busy(byId("check"), async () => {
       const news = make("p", { className: "hint" }, "Searching the catalogue …");
-      const late = setTimeout(() => { news.textContent = "Still waiting: for jobs that came before, or for the catalogue …"; }, 8000);
+      const late = setTimeout(() => { news.textContent = "Still waiting for the catalogue …"; }, 8000);
       place.replaceChildren(news);
       try {
         const { report } = await execute(this.#settings.process, { ...this.inputs(), dry_run: true }, false);

@@ -37,12 +37,12 @@ export class ResultView {
     for (const id of ["result", "legend", "simulated"]) byId(id).hidden = true;
   }
 
-  /** Show the results with these ids, the first date first. */
+  /** Show the results with these ids, the first date first; resolves to their descriptions. */
   async show(ids) {
     this.clear();
     const turn = this.#turn;
     const maps = await Promise.all(ids.map((id) => getJson(`maps/${encodeURIComponent(id)}`)));
-    if (turn !== this.#turn || !maps.length) return;
+    if (turn !== this.#turn || !maps.length) return maps;
     this.#maps = maps.sort((one, other) => one.datetime.localeCompare(other.datetime));
     this.#current = 0;
     document.body.classList.add("has-result");
@@ -50,6 +50,7 @@ export class ResultView {
     byId("result").replaceChildren(this.#dates(), this.#layers(), this.#reading(), make("section", { id: "downloads" }));
     this.#select(0);
     this.#map.fit(this.#maps[0].bounds);
+    return maps;
   }
 
   /** Read the values at a place, for the current date and as a series over all. */
