@@ -65,6 +65,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYGEOAPI_CONFIG=/app/pygeoapi-config.yml \
     ESCAPE_HOST=0.0.0.0 \
     ESCAPE_DATA_DIR=/data
+# the interface of this configuration, for whom wants it before there is a server
+RUN PYTHONDONTWRITEBYTECODE=1 escape-process openapi > /app/openapi.json
 LABEL org.opencontainers.image.title="ESCAPE" \
     org.opencontainers.image.version="0.1.0" \
     org.opencontainers.image.description="Soil moisture and roughness, with uncertainty, from L-band SAR, as an OGC API process" \

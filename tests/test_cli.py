@@ -20,12 +20,19 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, [*arguments], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("command", ["demo", "serve", "run", "simulate", "make-item", "validate"])
+@pytest.mark.parametrize("command", main.commands)
 def test_every_command_has_help_with_examples(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
-    if command != "serve":
-        assert f"escape-process {command}" in result.output
+    assert f"escape-process {command}" in result.output.partition("Examples:")[2]
+
+
+def test_openapi_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYGEOAPI_CONFIG", "")  # set by the command, put back by this
+    monkeypatch.setenv("ESCAPE_URL", "https://soil.example.org")
+    document = json.loads(call("openapi", *CONFIG).output)
+    assert document["servers"] == [{"url": "https://soil.example.org"}]
+    assert "/processes/escape-soil-moisture/execution" in document["paths"]
 
 
 def test_dry_run_as_json(tmp_path: Path) -> None:

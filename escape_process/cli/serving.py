@@ -1,4 +1,4 @@
-"""Commands that run servers: demo, serve, worker."""
+"""Commands that run servers, or tell of one: demo, serve, worker, openapi."""
 
 import json
 import os
@@ -78,3 +78,21 @@ def worker(config: Path) -> None:
 
     configure_logging()
     work(config)
+
+
+@main.command()
+@CONFIG
+def openapi(config: Path) -> None:
+    """Print the OpenAPI document of a server without starting it, for gateways and generators of clients.
+
+    \b
+    Examples:
+      escape-process openapi > openapi.json
+      ESCAPE_URL=https://soil.example.org escape-process openapi --config pygeoapi-config.yml
+    """
+    from escape_process.jobs.openapi import make_openapi
+    from escape_process.jobs.startup import load_config
+
+    os.environ["PYGEOAPI_CONFIG"] = str(config.resolve())
+    load_config(config)
+    click.echo(make_openapi(config))

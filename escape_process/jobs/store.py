@@ -102,7 +102,7 @@ _SQL_TYPES = {
     "due": sa.Float,
     "light": sa.Boolean,
 }
-_DEFAULTS = {"retries": "0", "light": sa.false()}
+_DEFAULTS: dict[str, str | sa.ColumnElement[bool]] = {"retries": "0", "light": sa.false()}
 """Of columns that were added later: what earlier jobs have."""
 _NAMES = [field.name for field in fields(Job)]
 _JOBS = sa.Table(

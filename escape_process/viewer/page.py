@@ -1,8 +1,8 @@
 """The page and its files, which load nothing from any other host.
 
-The page is the same at `/`, at the process, at the jobs and at one of them, and its addresses are relative. What they are relative to is
-written into it by how deep its own address lies (`<base href="../">`), so that it works behind a proxy that serves
-this server under a path, without knowing that path.
+The page is the same at `/`, at the process, at the jobs and at one of them, and its addresses are relative. What they
+are relative to is written into it by how deep its own address lies (`<base href="../">`), so that it works behind a
+proxy that serves this server under a path, without knowing that path.
 """
 
 import re

@@ -76,6 +76,14 @@ def test_its_labels_say_what_it_is(image: Image) -> None:
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
+def test_it_holds_its_interface(running: Running) -> None:
+    held = json.loads(podman("exec", running.name, "cat", "/app/openapi.json"))
+    served = running.client.get("/openapi").json()
+    assert held.pop("servers") == [{"url": "http://localhost:5000"}]
+    assert served.pop("servers") == [{"url": running.url}]
+    assert held == served
+
+
 def test_other_commands_run_by_argument(image: Image) -> None:
     words = ["run", "--bbox", "-5.48,41.23,-5.40,41.29", "--dry-run", "--json"]
     told = json.loads(podman("run", "--rm", *LIMITS, *SAFE, "--network", "none", image.name, *words, seconds=120))
