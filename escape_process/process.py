@@ -88,7 +88,7 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
     cancelled: Callable[[], bool]
     """Asked by the pipeline between blocks; set by whoever runs the job."""
     job: str | None = None
-    """Id of the job at hand; set by whoever runs it."""
+    """Id of the job at hand; set by whoever runs it and removes its blocks once its outcome is recorded."""
     owner: str | None
     """Whose job it is; set by whoever runs it."""
     measured: Mapping[str, float]
@@ -118,10 +118,6 @@ class EscapeProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no t
     def is_light(self, inputs: Any) -> bool:
         """Return whether a request takes no device: it only asks which scenes there are."""
         return self.check(inputs).dry_run
-
-    def set_job_id(self, job_id: str) -> None:
-        """Say which job the execution is of."""
-        self.job = job_id
 
     def execute(self, data: Any, outputs: Iterable[str] | None = None) -> tuple[str, dict[str, Any]]:
         """Answer one request with the outputs asked for, all where none is named.

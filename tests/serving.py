@@ -1,5 +1,6 @@
 """The real server with the real pipeline over a loopback socket, as a client sees it."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import httpx
 import yaml
+from waiting import wait_for
 
 from escape_process.jobs.serve import background
 
@@ -49,7 +51,13 @@ class Server:
         """The server's data folder."""
         return self.folder / "data"
 
-    def leftovers(self) -> list[str]:
+    def check_nothing_left(self) -> None:
+        """Check that files of unfinished work are gone, which the end of a job may precede by a moment."""
+        with contextlib.suppress(TimeoutError):
+            wait_for(lambda: not self._leftovers(), 10)
+        assert self._leftovers() == []
+
+    def _leftovers(self) -> list[str]:
         """Return files of unfinished work in the data folder."""
         results = self.data / "catalog" / PROCESS
         hidden = [str(path) for path in self.data.rglob("*") if path.name.startswith(".") and path.name[1:2] != "l"]

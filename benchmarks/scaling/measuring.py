@@ -168,7 +168,7 @@ def floor(catalogue: str, folder: str, workers: int) -> dict[str, Any]:
 
     from escape_process.hrefs import GDAL_CACHE_BYTES
     from escape_process.layers import LAYERS
-    from escape_process.product.cogs import BLOCK_SIZE
+    from escape_process.product.cogs import COG_OPTIONS
 
     def read(path: Path) -> int:
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), rasterio.open(path) as raster:
@@ -181,18 +181,8 @@ def floor(catalogue: str, folder: str, workers: int) -> dict[str, Any]:
 
     def write(layer: Any, kept: MemoryFile) -> None:
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
-            rasterio.shutil.copy(
-                kept.name,
-                Path(folder) / f"floor_{layer.name}.tif",
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR="YES",
-                BLOCKSIZE=BLOCK_SIZE,
-                BIGTIFF="IF_SAFER",
-                OVERVIEWS="AUTO",
-                OVERVIEW_RESAMPLING=layer.resampling,
-                NUM_THREADS=1,
-            )
+            target = Path(folder) / f"floor_{layer.name}.tif"
+            rasterio.shutil.copy(kept.name, target, **COG_OPTIONS, OVERVIEW_RESAMPLING=layer.resampling)
 
     rasters = sorted((Path(catalogue).parent.parent / SCENE_ID).glob("*.tif"))
     with ThreadPoolExecutor(workers) as pool:

@@ -96,8 +96,9 @@ def save_block(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
 def blocks_folder(folder: Path, job: str | None = None) -> Iterator[Path]:
     """Give the folder of a request's blocks; remove it when they have been used, or when the request has failed.
 
-    What is finished stays for the next attempt after an interruption (a crash, a kill), and in a job also where a host
-    failed for the moment. A folder in which another process works, or which another job will go on from, stays, too.
+    What is finished stays for the next attempt after an interruption (a crash, a kill). In a job it also stays where a
+    host failed for the moment, and after it was used, since the job's outcome is not yet recorded. A folder in which
+    another process works, or which another job will go on from, stays, too.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def blocks_folder(folder: Path, job: str | None = None) -> Iterator[Path]:
         Id of the job that the blocks are for, noted in the folder; see `remove_unwanted_blocks`.
     """
     note = None if job is None else folder / f"{job}{_NOTE}"
-    done = True
+    done = job is None
     try:
         with contextlib.ExitStack() as stack:
             with storage_faults_told("intermediate results"):

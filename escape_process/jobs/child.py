@@ -19,6 +19,7 @@ from typing import Any
 from pygeoapi.process.manager.base import get_manager
 
 from escape_process.children import die_with_parent
+from escape_process.engine import remove_unwanted_blocks
 from escape_process.errors import CancelledError, EscapeError, StorageError, TransientError
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.startup import configure_logging, load_config
@@ -64,12 +65,13 @@ def run_job(manager: JobManager, job_id: str, attempt: int) -> None:
     else:
         if _recorded(lambda: manager.store.succeed(job_id, attempt)):
             manager.files.log(job_id, f"Done after {time.monotonic() - started:.1f} s.")
+            remove_unwanted_blocks(manager.settings().blocks_dir, manager.store.unfinished)
     LOGGER.info("Job %s: ended after %.1f s", job_id, time.monotonic() - started)
 
 
 def _execute(manager: JobManager, job: Job, watch: "_Watch") -> dict[str, Any]:
     processor = manager.get_processor(job.process_id)
-    processor.set_job_id(job.id)
+    processor.job = job.id
     processor.progress = watch.progress
     processor.cancelled = watch.cancelled
     processor.owner = job.owner

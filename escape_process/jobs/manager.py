@@ -6,7 +6,7 @@ in order of arrival, so that no job ends with the web server. A processor under 
 `{output id: value}`, and may offer
 
 - `check(inputs)`: raises `EscapeError` where a request is wrong, before a job is made of it;
-- `progress`, `cancelled` and `owner`: attributes that are set for the job at hand;
+- `job`, `progress`, `cancelled` and `owner`: attributes that are set for the job at hand;
 - `measured`: what the execution did and took, for /metrics, see `Measures.record`;
 - `is_light(inputs)`: whether such a request takes no device, so that a worker runs its job beside the others.
 """

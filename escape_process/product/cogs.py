@@ -29,8 +29,16 @@ from escape_process.product.statistics import RunningStatistics
 from escape_process.product.tiles import Tile, area_of, tiles_of_date
 from escape_process.records import Grid, Product, ProductFile, Window
 
-BLOCK_SIZE = 512
-"""Pixels along a side of a COG's block."""
+COG_OPTIONS = {
+    "driver": "COG",
+    "COMPRESS": "DEFLATE",
+    "PREDICTOR": "YES",
+    "BLOCKSIZE": 512,
+    "BIGTIFF": "IF_SAFER",
+    "OVERVIEWS": "AUTO",
+    "NUM_THREADS": 1,
+}
+"""Of every layer; its resampling of overviews comes to them."""
 MOST_WRITERS = 4
 """Layers written at once where there are so many cores: GDAL compresses without holding Python's lock. Each layer is
 written by one thread, so that its bytes do not depend on their number."""
@@ -180,18 +188,7 @@ def write_layer(folder: Path, grid: Grid, tiles: Sequence[Tile], layer: Layer) -
         summary = statistics.summary(grid.width * grid.height)
         if layer.nodata is not None:  # GDAL's statistics are those of every pixel that is not nodata
             raster.update_tags(1, **{f"STATISTICS_{name.upper()}": repr(value) for name, value in summary.items()})
-    rasterio.shutil.copy(
-        plain,
-        path,
-        driver="COG",
-        COMPRESS="DEFLATE",
-        PREDICTOR="YES",
-        BLOCKSIZE=BLOCK_SIZE,
-        BIGTIFF="IF_SAFER",
-        OVERVIEWS="AUTO",
-        OVERVIEW_RESAMPLING=layer.resampling,
-        NUM_THREADS=1,
-    )
+    rasterio.shutil.copy(plain, path, **COG_OPTIONS, OVERVIEW_RESAMPLING=layer.resampling)
     plain.unlink()
     return describe_file(path, summary)
 

@@ -173,7 +173,7 @@ def test_a_spoiled_scene_is_refused_in_one_sentence(spoiled: Server, name: str) 
     sentence = spoiled.refusal({"catalog": name, "ids": [SCENE]}, status)
     for part in parts:
         assert part in sentence
-    assert spoiled.leftovers() == []
+    spoiled.check_nothing_left()
 
 
 def test_a_spoiled_scene_does_not_stop_the_others(spoiled: Server) -> None:
@@ -238,7 +238,7 @@ def test_a_wrong_request(server: Server, inputs: dict[str, Any], parts: list[str
     sentence = server.refusal(inputs, 400)
     for part in parts:
         assert part in sentence
-    assert server.leftovers() == []
+    server.check_nothing_left()
 
 
 def test_a_bbox_across_the_antimeridian_is_searched(server: Server) -> None:
@@ -287,7 +287,7 @@ def test_a_full_disk(tmp_path: Path, where: str) -> None:
                 (full / "collection.json").write_bytes(collection)
             sentence = server.refusal({**SAMPLE_INPUTS, "members": 2}, 507)
             assert "full" in sentence
-            assert server.leftovers() == []
+            server.check_nothing_left()
             found = pystac_client.Client.open(f"{server.url}/stac-api").search(collections=[PROCESS])
             assert not list(found.items())
         finally:

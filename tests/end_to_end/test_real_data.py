@@ -81,7 +81,7 @@ def test_dual_pol_products_are_refused_by_what_they_lack(real: Server, catalog: 
     sentence = real.refusal({"catalog": catalog, "bbox": bbox}, 422)
     assert "VV" in sentence
     assert "HH, HV" in sentence
-    assert real.leftovers() == []
+    real.check_nothing_left()
 
 
 def test_the_users_guide_shows_this_job() -> None:

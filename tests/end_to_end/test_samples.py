@@ -263,4 +263,4 @@ def test_the_pixels_retrieved_are_counted(server: Server, answer: dict[str, Any]
 
 
 def test_nothing_unfinished_remains(server: Server) -> None:
-    assert server.leftovers() == []
+    server.check_nothing_left()

@@ -47,7 +47,8 @@ def attempt(folder: Path, error: BaseException | None = None, job: str | None = 
 @pytest.mark.parametrize(
     ("error", "job", "stays"),
     [
-        (None, "a", False),
+        (None, "a", True),
+        (None, None, False),
         (SceneError("wrong"), "a", False),
         (CancelledError("dismissed"), "a", False),
         (Killed(), "a", True),

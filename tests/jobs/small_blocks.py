@@ -16,8 +16,9 @@ from escape_process.records import Observables, Window
 from escape_process.request import RetrievalRequest
 from escape_process.stages import RetrieveBlock
 
-MOMENTS = ("claimed", "calibrating", "blocks", "writing", "publishing")
-"""Before the search; amid the calibration; after two blocks; after three layers; with half a collection written."""
+MOMENTS = ("claimed", "calibrating", "blocks", "writing", "publishing", "made")
+"""Before the search; amid the calibration; after two blocks; after three layers; with half a collection written; with
+all done that is not yet recorded."""
 
 
 FULL = Path("/dev/full")
@@ -36,7 +37,9 @@ class SmallBlocks(EscapeProcessor):
         self._blocks = self._layers = 0
         self._wait_at("claimed")
         self._change_pipeline()
-        return super()._run(request)
+        outcome = super()._run(request)
+        self._wait_at("made")
+        return outcome
 
     def _change_pipeline(self) -> None:
         from escape_process import hrefs, pipeline, remote  # noqa: PLC0415  # not for a listing

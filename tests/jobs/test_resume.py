@@ -174,6 +174,15 @@ def test_random_kills(tmp_path: Path, reference: Reference) -> None:
             assert service.client.get("/jobs?limit=1").json()["numberMatched"] == number + 1
 
 
+def test_blocks_outlive_the_writing_of_the_outcome(tmp_path: Path, reference: Reference) -> None:
+    (tmp_path / "stop").write_text("made")
+    with serving(tmp_path) as service:
+        job = service.execute({**INPUTS, "reuse": False}, process=PROCESS)
+        kill(service, "child", [stopped(tmp_path)])
+        check_whole(service, job, reference)
+        wait_for(lambda: not leftovers(tmp_path))
+
+
 @pytest.mark.parametrize("moment", ["blocks", "writing"])
 def test_a_dismissed_job_leaves_nothing(moment: str, tmp_path: Path) -> None:
     """Also where its process has no time to clear up."""
