@@ -22,8 +22,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 
 from escape_process import objects, remote
 from escape_process.errors import EscapeError, SceneError, UpstreamError
-from escape_process.remote import FileSource, Source, StatusError
+from escape_process.remote import StatusError
 from escape_process.settings import Settings
+from escape_process.sources import FileSource, Source
 
 __all__ = [
     "GDAL_CACHE_BYTES",

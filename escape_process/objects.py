@@ -17,8 +17,9 @@ from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, P
 from obstore.store import S3Store
 
 from escape_process.errors import SceneError, TransientError, UpstreamError
-from escape_process.remote import BlockSource, describe
+from escape_process.remote import describe
 from escape_process.settings import Settings
+from escape_process.sources import BlockSource
 from escape_process.targets import Bucket
 
 PART_SIZE = 8 * 1024 * 1024

@@ -10,28 +10,20 @@ import logging
 import os
 import re
 import tempfile
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import IO, Any, Protocol, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import httpx
 import tenacity
 
-from escape_process import credentials
+from escape_process import credentials, sources
 from escape_process.errors import StorageError, TransientError, UpstreamError, upstream_error
 from escape_process.guard import RefusedAddressError, check_form, guarded_client
 from escape_process.settings import Settings
 
-BLOCK_SIZE = 256 * 1024
-"""Bytes of one cached block of a remote file: about one compressed tile of a COG."""
-CACHED_BLOCKS = 32
-"""Blocks kept for each open remote file."""
-LONGEST_RANGE = 64 * BLOCK_SIZE
-"""Most bytes asked for in one request."""
 SPOOLED_IN_MEMORY = 8 * 1024 * 1024
 """Files up to this size are kept in memory where a server cannot serve ranges."""
 
@@ -70,95 +62,7 @@ class _TransientStatusError(StatusError, TransientError):
     """A status that may be gone at the next attempt."""
 
 
-class Source(Protocol):
-    """Bytes of known length that can be read at any place."""
-
-    @property
-    def size(self) -> int: ...
-
-    def read_at(self, offset: int, length: int) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-class FileSource:
-    """An open local file."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._lock = threading.Lock()
-        self.size = file.seek(0, os.SEEK_END)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset` on."""
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.read(length)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-class BlockSource:
-    """A file elsewhere read by ranges, with the blocks used last kept."""
-
-    def __init__(self, size: int, version: str | None = None, start: bytes = b"") -> None:
-        self.size = size
-        self.version = version
-        """What changes with the bytes; None where the host does not tell."""
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-        self._store(0, start)
-
-    def read_range(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`, all of them."""
-        raise NotImplementedError
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes from `offset` on."""
-        end = min(offset + length, self.size)
-        if end <= offset:
-            return b""
-        parts = []
-        with self._lock:
-            number, last = offset // BLOCK_SIZE, (end - 1) // BLOCK_SIZE
-            while number <= last:
-                if number in self._blocks:
-                    self._blocks.move_to_end(number)
-                    run = self._blocks[number]
-                else:
-                    run = self._fetch(number, self._end_of_gap(number, last))
-                parts.append(run)
-                number += -(-len(run) // BLOCK_SIZE)
-        skipped = offset % BLOCK_SIZE
-        return b"".join(parts)[skipped : skipped + end - offset]
-
-    def close(self) -> None:
-        """Forget the cached blocks."""
-        self._blocks.clear()
-
-    def _end_of_gap(self, number: int, last: int) -> int:
-        """Return the last of the missing blocks from `number` on that one request can fetch."""
-        end = number
-        most = min(last, number + LONGEST_RANGE // BLOCK_SIZE - 1)
-        while end < most and end + 1 not in self._blocks:
-            end += 1
-        return end
-
-    def _fetch(self, first: int, last: int) -> bytes:
-        content = self.read_range(first * BLOCK_SIZE, min((last + 1) * BLOCK_SIZE, self.size))
-        self._store(first, content)
-        return content
-
-    def _store(self, first: int, content: bytes) -> None:
-        for place in range(0, len(content), BLOCK_SIZE):
-            self._blocks[first + place // BLOCK_SIZE] = content[place : place + BLOCK_SIZE]
-        while len(self._blocks) > CACHED_BLOCKS:
-            self._blocks.popitem(last=False)
-
-
-class RemoteSource(BlockSource):
+class RemoteSource(sources.BlockSource):
     """A file behind an http(s) address."""
 
     def __init__(self, href: str, settings: Settings, first: httpx.Response, start: bytes) -> None:
@@ -185,7 +89,7 @@ class RemoteSource(BlockSource):
         return exchange(self._href, self._settings, read, headers=_range_header(start, stop))
 
 
-def open_source(href: str, settings: Settings) -> Source:
+def open_source(href: str, settings: Settings) -> sources.Source:
     """Open a remote file, by ranges where its server can.
 
     Raises
@@ -194,18 +98,18 @@ def open_source(href: str, settings: Settings) -> Source:
         where the host does not give it.
     """
 
-    def read(response: httpx.Response) -> Source:
+    def read(response: httpx.Response) -> sources.Source:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return FileSource(io.BytesIO())  # an empty file has no first byte
+            return sources.FileSource(io.BytesIO())  # an empty file has no first byte
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             return _spool(response)
         total = _total_size(response)
         if total is None:
             raise UpstreamError(f"{describe(href)} comes without its size; serve it from a host that tells it.")
-        start = _range_body(href, response, min(BLOCK_SIZE, total))
+        start = _range_body(href, response, min(sources.BLOCK_SIZE, total))
         return RemoteSource(href, settings, response, start)
 
-    return exchange(href, settings, read, headers=_range_header(0, BLOCK_SIZE))
+    return exchange(href, settings, read, headers=_range_header(0, sources.BLOCK_SIZE))
 
 
 def read_body(response: httpx.Response, limit: int) -> bytes | None:
@@ -384,7 +288,7 @@ def close_client() -> None:
         _clients.pop(key).close()
 
 
-def _spool(response: httpx.Response) -> Source:
+def _spool(response: httpx.Response) -> sources.Source:
     """Keep the whole body of a server that ignores ranges."""
     file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_IN_MEMORY)  # noqa: SIM115, closed with the source
     try:
@@ -396,7 +300,7 @@ def _spool(response: httpx.Response) -> Source:
     except BaseException:
         file.close()
         raise
-    return FileSource(cast(IO[bytes], file))
+    return sources.FileSource(cast(IO[bytes], file))
 
 
 def _range_header(start: int, stop: int) -> dict[str, str]:

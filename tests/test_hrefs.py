@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from escape_process import hrefs, remote
+from escape_process import hrefs, remote, sources
 from escape_process.errors import SceneError, StorageError, UpstreamError
 from escape_process.settings import Settings
 
@@ -133,7 +133,7 @@ def geotiff(tmp_path: Path) -> Path:
     return path
 
 
-CONTENT = np.random.default_rng(1).bytes(5 * remote.BLOCK_SIZE + 12345)
+CONTENT = np.random.default_rng(1).bytes(5 * sources.BLOCK_SIZE + 12345)
 
 
 @given(st.data())
@@ -144,7 +144,7 @@ def test_ranges_give_the_bytes_of_the_file(server: _Server, data: st.DataObject)
     with hrefs.open_href(server.url("/file.bin"), SETTINGS) as file:
         for _ in range(4):
             place = data.draw(st.integers(0, len(CONTENT) + 10))
-            length = data.draw(st.sampled_from([0, 1, 1000, remote.BLOCK_SIZE, 3 * remote.BLOCK_SIZE + 7, -1]))
+            length = data.draw(st.sampled_from([0, 1, 1000, sources.BLOCK_SIZE, 3 * sources.BLOCK_SIZE + 7, -1]))
             assert file.seek(place) == whole.seek(place)
             assert file.read(length) == whole.read(length)
             assert file.tell() == whole.tell()
@@ -156,9 +156,9 @@ def test_only_what_is_read_is_fetched_and_only_once(server: _Server) -> None:
     server.answers["/file.bin"] = ranged(CONTENT)
     with hrefs.open_href(server.url("/file.bin"), SETTINGS) as file:
         for _ in range(3):
-            file.seek(3 * remote.BLOCK_SIZE + 5)
-            assert file.read(10) == CONTENT[3 * remote.BLOCK_SIZE + 5 :][:10]
-    block = remote.BLOCK_SIZE
+            file.seek(3 * sources.BLOCK_SIZE + 5)
+            assert file.read(10) == CONTENT[3 * sources.BLOCK_SIZE + 5 :][:10]
+    block = sources.BLOCK_SIZE
     assert server.seen == [
         ("/file.bin", f"bytes=0-{block - 1}"),
         ("/file.bin", f"bytes={3 * block}-{4 * block - 1}"),
@@ -166,7 +166,7 @@ def test_only_what_is_read_is_fetched_and_only_once(server: _Server) -> None:
 
 
 def test_the_cache_stays_bounded(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "CACHED_BLOCKS", 2)
+    monkeypatch.setattr(sources, "CACHED_BLOCKS", 2)
     server.answers["/file.bin"] = ranged(CONTENT)
     with contextlib.closing(remote.open_source(server.url("/file.bin"), SETTINGS)) as source:
         assert source.read_at(0, len(CONTENT)) == CONTENT

@@ -15,8 +15,8 @@ from cachetools import LRUCache
 from escape_process.errors import EscapeError
 from escape_process.hrefs import is_remote, open_raster, open_source
 from escape_process.layers import Layer
-from escape_process.remote import Source
 from escape_process.settings import Settings
+from escape_process.sources import Source
 from escape_process.viewer.results import Result
 
 SOURCES = 16

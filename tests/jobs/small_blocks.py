@@ -42,12 +42,12 @@ class SmallBlocks(EscapeProcessor):
         return outcome
 
     def _change_pipeline(self) -> None:
-        from escape_process import hrefs, pipeline, remote  # noqa: PLC0415  # not for a listing
+        from escape_process import hrefs, pipeline, sources  # noqa: PLC0415  # not for a listing
         from escape_process.catalogue import publish  # noqa: PLC0415
         from escape_process.engine import blocks  # noqa: PLC0415
         from escape_process.product import cogs  # noqa: PLC0415
 
-        remote.BLOCK_SIZE, remote.CACHED_BLOCKS = 16 * 1024, 1
+        sources.BLOCK_SIZE, sources.CACHED_BLOCKS = 16 * 1024, 1
         hrefs.GDAL_CACHE_BYTES = 100_001  # GDAL takes smaller numbers for megabytes
         pipeline.block_edge = lambda stack: 32
         save, write_layer, appearing = blocks.save_block, cogs.write_layer, publish._appearing
