@@ -3,174 +3,28 @@
 import datetime as dt
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import shapely
 import shapely.errors
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pyproj import CRS, Transformer
-from pyproj.exceptions import CRSError
 from shapely.geometry.base import BaseGeometry
 
 from escape_process.errors import InvalidInputError
-from escape_process.filters import check_filter
-
-CRS84_NAMES = frozenset({"CRS84", "OGC:CRS84", "http://www.opengis.net/def/crs/OGC/1.3/CRS84"})
-
-
-_MALFORMED = (
-    *(ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, RecursionError),
-    shapely.errors.ShapelyError,
+from escape_process.fields import (
+    bbox_to_crs84,
+    check_bbox,
+    check_crs,
+    check_datetime,
+    check_filter,
+    check_geometry,
+    check_zones,
+    parse_interval,
 )
-"""What reading coordinates that are none raises in shapely."""
 
-
-def _check_bbox(values: list[float]) -> list[float]:
-    if len(values) != 4:
-        raise ValueError(f"needs four numbers [west, south, east, north], not {len(values)}")
-    west, south, east, north = values
-    if not all(math.isfinite(value) for value in values):
-        raise ValueError("has a value that is not finite")
-    if not (-180 <= west <= 180 and -180 <= east <= 180):
-        raise ValueError(f"has a longitude outside -180 to 180 (west {west:g}, east {east:g})")
-    if not (-90 <= south <= 90 and -90 <= north <= 90):
-        raise ValueError(f"has a latitude outside -90 to 90 (south {south:g}, north {north:g})")
-    if south >= north:
-        raise ValueError(f"is reversed: south {south:g} is not below north {north:g}")
-    if west == east:
-        raise ValueError(f"has no width: west and east are both {west:g}")
-    return values
-
-
-def _bbox_to_crs84(value: Any) -> Any:
-    """Accept OGC's {bbox, crs} and turn it into [w, s, e, n] in CRS84."""
-    if not isinstance(value, Mapping):
-        return value
-    unknown = sorted(set(value) - {"bbox", "crs"})
-    if unknown:
-        raise ValueError(f"has the unknown member {unknown[0]!r}; it takes bbox and crs")
-    corners = value.get("bbox")
-    name = value.get("crs", "CRS84")
-    if not isinstance(corners, list) or not all(isinstance(number, int | float) for number in corners):
-        raise ValueError("needs a member bbox with four numbers")
-    if not isinstance(name, str | int):
-        raise ValueError("has a crs that is neither a name nor a code")  # noqa: TRY004, pydantic wants ValueError
-    if name in CRS84_NAMES:
-        return corners
-    if len(corners) != 4 or corners[0] >= corners[2] or corners[1] >= corners[3]:
-        raise ValueError(f"{corners} is not [min x, min y, max x, max y] in {name}")
-    try:
-        transformer = Transformer.from_crs(CRS.from_user_input(name), "OGC:CRS84", always_xy=True)
-    except (CRSError, TypeError) as error:
-        raise ValueError(f"names an unknown crs {name!r}") from error
-    try:
-        bounds = [float(number) for number in transformer.transform_bounds(*corners)]
-    except OverflowError as error:
-        raise ValueError(f"has a corner that lies outside {name}") from error
-    if not all(math.isfinite(number) for number in bounds):
-        raise ValueError(f"{corners} lies outside {name}")
-    return bounds
-
-
-def _check_geometry(value: dict[str, Any]) -> dict[str, Any]:
-    if value.get("type") == "Feature":
-        value = value.get("geometry") or {}
-    if not isinstance(value, dict):
-        raise ValueError("is a Feature without a geometry")  # noqa: TRY004, pydantic wants ValueError
-    if value.get("type") not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"must be a GeoJSON Polygon or MultiPolygon, not {value.get('type')!r}")
-    try:
-        shape = shapely.geometry.shape(value)
-    except _MALFORMED as error:
-        raise ValueError("is not valid GeoJSON: its coordinates cannot be read") from error
-    if shape.is_empty or not shape.is_valid:
-        raise ValueError(f"is not a valid polygon: {shapely.is_valid_reason(shape)}")
-    west, south, east, north = shape.bounds
-    _check_bbox([west, south, east, north])
-    return value
-
-
-def _check_zones(value: dict[str, Any]) -> dict[str, Any]:
-    features = value.get("features")
-    if value.get("type") != "FeatureCollection" or not isinstance(features, list) or not features:
-        raise ValueError("must be a GeoJSON FeatureCollection with at least one feature")
-    for number, feature in enumerate(features):
-        if not isinstance(feature, dict) or not isinstance(feature.get("geometry"), dict):
-            raise ValueError(f"feature {number} has no geometry")  # noqa: TRY004, pydantic wants ValueError
-        try:
-            _check_geometry(feature["geometry"])
-        except ValueError as error:
-            raise ValueError(f"feature {number} {error}") from error
-    return value
-
-
-def _parse_instant(text: str, whole: str) -> dt.datetime | None:
-    if text in ("..", ""):
-        return None
-    try:
-        instant = dt.datetime.fromisoformat(text)
-        return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
-    except (ValueError, OverflowError) as error:  # in UTC the first and last day may lie outside all years
-        raise ValueError(
-            f"{whole!r} is not an RFC 3339 instant or interval, such as 2024-05-01T00:00:00Z/2024-06-01T00:00:00Z or"
-            " 2024-05-01T00:00:00Z/.."
-        ) from error
-
-
-def _is_date(text: str) -> bool:
-    return len(text) == len("2024-05-01")
-
-
-def parse_interval(value: str) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Read an RFC 3339 instant or interval, `..` or nothing for an open end; a bare date is its whole day, UTC.
-
-    Raises
-    ------
-    ValueError
-        where a part cannot be read or the interval is reversed.
-    """
-    parts = value.split("/")
-    if len(parts) > 2:
-        raise ValueError(f"{value!r} has more than one '/'")
-    start = _parse_instant(parts[0], value)
-    end = _parse_instant(parts[-1], value)
-    if end is not None and _is_date(parts[-1]):
-        end = end.replace(hour=23, minute=59, second=59, microsecond=999999)
-    if len(parts) == 1 and start is None:
-        raise ValueError(f"{value!r} names no time")
-    if start is not None and end is not None and start > end:
-        raise ValueError(f"{value!r} is reversed: it starts after its end")
-    return start, end
-
-
-def _check_datetime(value: str) -> str:
-    parse_interval(value)
-    return value
-
-
-def _check_crs(value: int | str) -> str:
-    code = f"EPSG:{value}" if isinstance(value, int) or value.isdigit() else value
-    try:
-        crs = CRS.from_user_input(code)
-    except CRSError as error:
-        raise ValueError(f"{value!r} is not a known EPSG code") from error
-    if not crs.is_projected or crs.axis_info[0].unit_name not in ("metre", "meter"):
-        raise ValueError(f"{value!r} is not a projected CRS in metres, which a resolution in metres needs")
-    authority = crs.to_authority()
-    if authority is None:
-        raise ValueError(f"{value!r} has no EPSG code")
-    return ":".join(authority)
-
-
-def _check_filter(value: dict[str, Any]) -> dict[str, Any]:
-    check_filter(value)
-    return value
-
-
-BBox = Annotated[list[float], AfterValidator(_check_bbox)]
-Geometry = Annotated[dict[str, Any], AfterValidator(_check_geometry)]
+BBox = Annotated[list[float], AfterValidator(check_bbox)]
+Geometry = Annotated[dict[str, Any], AfterValidator(check_geometry)]
 
 
 class RetrievalRequest(BaseModel):
@@ -196,7 +50,7 @@ class RetrievalRequest(BaseModel):
         Field(title="Item ids", description="STAC item ids of the scenes to use.", min_length=1, max_length=100),
     ] = None
     datetime: Annotated[
-        Annotated[str, AfterValidator(_check_datetime)] | None,
+        Annotated[str, AfterValidator(check_datetime)] | None,
         Field(
             title="Dates",
             description="RFC 3339 instant or interval; '..' leaves an end open. Default: all.",
@@ -216,7 +70,7 @@ class RetrievalRequest(BaseModel):
         list[str] | None, Field(title="Collections", description="STAC collection ids to search in.", min_length=1)
     ] = None
     filter: Annotated[
-        Annotated[dict[str, Any], AfterValidator(_check_filter)] | None,
+        Annotated[dict[str, Any], AfterValidator(check_filter)] | None,
         Field(title="Filter", description="CQL2-JSON expression on item properties."),
     ] = None
     max_scenes: Annotated[
@@ -232,7 +86,7 @@ class RetrievalRequest(BaseModel):
         ),
     ] = None
     crs: Annotated[
-        Annotated[int | str, AfterValidator(_check_crs)] | None,
+        Annotated[int | str, AfterValidator(check_crs)] | None,
         Field(title="CRS", description="EPSG code of a projected CRS in metres. Default: the scene's."),
     ] = None
     mode: Annotated[
@@ -276,7 +130,7 @@ class RetrievalRequest(BaseModel):
         ),
     ] = None
     zones: Annotated[
-        Annotated[dict[str, Any], AfterValidator(_check_zones)] | None,
+        Annotated[dict[str, Any], AfterValidator(check_zones)] | None,
         Field(
             title="Zones",
             description="GeoJSON FeatureCollection of polygons in CRS84: a table of values per polygon and date"
@@ -296,7 +150,7 @@ class RetrievalRequest(BaseModel):
     @field_validator("bbox", mode="before")
     @classmethod
     def _accept_ogc_bbox(cls, value: Any) -> Any:
-        return _bbox_to_crs84(value)
+        return bbox_to_crs84(value)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jsonschema.validators import Draft202012Validator
 
 from escape_process.errors import EscapeError, InvalidInputError
-from escape_process.request import RetrievalRequest, parse_interval
+from escape_process.fields import parse_interval
+from escape_process.request import RetrievalRequest
 
 AREA = [-5.48, 41.23, -5.40, 41.29]
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}

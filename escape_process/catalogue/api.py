@@ -39,7 +39,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from escape_process import __version__
 from escape_process.catalogue.tree import Entry, Query, Token, Tree, search
-from escape_process.request import parse_interval
+from escape_process.fields import parse_interval
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 """What reading coordinates that are none raises in shapely, besides its own errors."""

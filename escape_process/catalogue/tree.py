@@ -18,7 +18,7 @@ import shapely.errors
 import shapely.geometry
 from shapely.geometry.base import BaseGeometry
 
-from escape_process.request import parse_interval
+from escape_process.fields import parse_interval
 
 LOGGER = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from pygeoapi.process.base import JobNotFoundError
 from pygeoapi.util import JobStatus, RequestedProcessExecutionMode
 
 from escape_process.catalogue.collection import PROCESS_ID
+from escape_process.fields import parse_interval
 from escape_process.jobs import descriptions, parameters
 from escape_process.jobs.answers import Output, results_response, value_response
 from escape_process.jobs.auth import is_anonymous, may_see, owner
@@ -24,7 +25,6 @@ from escape_process.jobs.manager import JobManager
 from escape_process.jobs.problems import Problem, json_response, problem_response
 from escape_process.jobs.status import status_info
 from escape_process.jobs.store import STATES, UNFINISHED, Job, JobFilter
-from escape_process.request import parse_interval
 from escape_process.viewer import page_response
 
 MOST_JOBS = 1000

@@ -1,8 +1,7 @@
 """The array API: `calibrate` and `retrieve`."""
 
-import platform
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,9 +14,7 @@ from escape_process.layers import FLAG, FLAGS, UNUSABLE
 from escape_process.physics.radiometry import rms_height_from_ks
 from escape_process.physics.radiometry import wavenumber as wavenumber_of
 from escape_process.retrieval.application import Applied, apply_ensemble
-from escape_process.retrieval.calibration import MAX_SAMPLES, Calibration, Observations, self_calibrate
-from escape_process.retrieval.deterministic import train_autoencoders
-from escape_process.retrieval.encoder import MemberNetworks, context_of, load_warm_start
+from escape_process.retrieval.assembly import Progress, assemble
 from escape_process.retrieval.ensemble import Ensemble
 from escape_process.retrieval.inputs import (
     MAX_MEMBERS,
@@ -27,12 +24,9 @@ from escape_process.retrieval.inputs import (
     check_samples,
     check_whole_number,
 )
-from escape_process.retrieval.priors import Parameters, draw_anchors
 from escape_process.retrieval.screening import Conditions, reject
-from escape_process.retrieval.specialisation import specialise
 from escape_process.retrieval.threads import one_thread
 
-Progress = Callable[[float, str], None]
 DEFAULT_FREQUENCY = 1.2365e9
 """Hz: ALOS-2 PALSAR-2 in its high-resolution modes."""
 
@@ -105,7 +99,7 @@ def calibrate(
         raise InvalidInputError(
             "hh, hv and vv hold no sample that is finite and positive in all three: nothing to calibrate on."
         )
-    return _calibrate(
+    return assemble(
         samples,
         frequency=float(frequency),
         members=int(members),
@@ -137,127 +131,6 @@ def peak_device_memory() -> int | None:
     """Return the most bytes that tensors of this process took on a GPU; None where it used none."""
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return torch.cuda.max_memory_allocated() if used else None
-
-
-def _calibrate(
-    samples: Samples,
-    *,
-    frequency: float,
-    members: int,
-    seed: int,
-    device: torch.device,
-    mode: str,
-    progress: Progress,
-) -> Ensemble:
-    with one_thread():
-        generator = torch.Generator().manual_seed(seed)
-        anchors = draw_anchors(members, generator)
-        chosen = np.sort(torch.randperm(samples.size, generator=generator)[:MAX_SAMPLES].numpy())
-        observations = Observations(
-            torch.from_numpy(np.ascontiguousarray(samples.power_db[chosen].T)).to(device),
-            torch.from_numpy(np.ascontiguousarray(samples.speckle_db[chosen].T)).to(device),
-            torch.from_numpy(samples.incidence_angle[chosen]).to(device),
-        )
-        encoder = load_warm_start().to(device)
-        wavenumber = wavenumber_of(frequency)
-
-        def told(share: float) -> None:
-            progress(share, "calibrating the ensemble")
-
-        variational = mode == "variational"
-        if variational:
-            calibration = self_calibrate(
-                observations,
-                anchors.to(device),
-                encoder,
-                wavenumber,
-                generator,
-                progress=lambda share: told(0.5 * share),
-            )
-            start = _folded(calibration.parameters, wavenumber)
-            networks = specialise(
-                start.to(device),
-                calibration.parameters.to(device),
-                observations,
-                wavenumber,
-                generator,
-                progress=lambda share: told(0.5 + 0.5 * share),
-            ).to(torch.device("cpu"))
-        else:
-            calibration, networks = train_autoencoders(
-                observations, anchors.to(device), encoder, wavenumber, generator, progress=told
-            )
-        looks, angles = np.log(samples.looks.astype(float)).mean(), np.degrees(samples.incidence_angle)
-        conditions = Conditions(float(np.exp(looks)), [float(angles.min()), float(angles.max())])
-        rejected = reject(
-            calibration.parameters,
-            networks,
-            wavenumber,
-            conditions,
-            variational=variational,
-            unconverged=calibration.unconverged,
-        )
-        report = _calibration_report(
-            samples, calibration, rejected, seed=seed, device=device, mode=mode, frequency=frequency
-        ) | {"conditions": asdict(conditions)}
-        return Ensemble(calibration.parameters, networks, rejected, frequency, mode, report)
-
-
-def _folded(parameters: Parameters, wavenumber: float) -> MemberNetworks:
-    networks = load_warm_start().fold(context_of(parameters, wavenumber))
-    weights = [part.detach().contiguous() for part in networks.weights]
-    biases = [part.detach().contiguous() for part in networks.biases]
-    return MemberNetworks((weights[0], weights[1], weights[2]), (biases[0], biases[1], biases[2]))
-
-
-def _numbers(values: torch.Tensor) -> list[Any]:
-    rounded: list[Any] = np.round(values.double().numpy(), 5).tolist()
-    return rounded
-
-
-def _calibration_report(
-    samples: Samples,
-    calibration: Calibration,
-    rejected: tuple[str | None, ...],
-    *,
-    seed: int,
-    device: torch.device,
-    mode: str,
-    frequency: float,
-) -> dict[str, Any]:
-    parameters = calibration.parameters
-    a, b, offset = _numbers(parameters.log_a.exp()), _numbers(parameters.log_b.exp()), _numbers(parameters.offset_db)
-    error, low = _numbers(parameters.log_error_db.exp()), _numbers(parameters.log_moisture_width.exp())
-    centre, rough = _numbers(parameters.moisture_centre), _numbers(parameters.roughness_centre.exp())
-    return {
-        "mode": mode,
-        "seed": seed,
-        "device": device.type,
-        "frequency_hz": frequency,
-        "samples": samples.size,
-        "samples_used": min(samples.size, MAX_SAMPLES),
-        "looks": [float(samples.looks.min()), float(samples.looks.max())],
-        "rounds": calibration.rounds,
-        "members_kept": sum(reason is None for reason in rejected),
-        "members_rejected": sum(reason is not None for reason in rejected),
-        "members": [
-            {
-                "rejected": reason,
-                "a": a[member],
-                "b": b[member],
-                "offset_db": offset[member],
-                "decoder_error_db": error[member],
-                "moisture_prior_centre_logit": centre[member],
-                "moisture_prior_width_logit": low[member],
-                "rms_height_prior_median_m": rough[member],
-                "last_shift": round(calibration.shifts[member], 4) if np.isfinite(calibration.shifts[member]) else None,
-                "log_evidence": round(calibration.log_evidence[member], 4),
-            }
-            for member, reason in enumerate(rejected)
-        ],
-        "polarizations": ["HH", "HV", "VV"],
-        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-    }
 
 
 def retrieve(
@@ -340,7 +213,7 @@ def retrieve(
         def calibrating(share: float, text: str) -> None:
             told(0.7 * share, text)
 
-        ensemble = _calibrate(
+        ensemble = assemble(
             samples,
             frequency=float(frequency),
             members=int(members),
