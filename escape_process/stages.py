@@ -54,8 +54,6 @@ def open_scenes(found: Found, settings: Settings) -> tuple[tuple[OpenedScene, ..
     refused, notes = list(found.refused), list(found.notes)
     upstream: UpstreamError | None = None
     for scene in found.scenes:
-        for refusal in refusals_of_twins(scene):
-            refused.remove(refusal)
         for number, item in enumerate((scene, *scene.twins)):
             candidate = replace(item, pass_key=scene.pass_key, twins=scene.twins[number:])
             try:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import cql2
 
-from escape_process.catalogue.duplicates import refusals_of_twins, without_duplicates
+from escape_process.catalogue.duplicates import without_duplicates
 from escape_process.catalogue.footprints import footprint_of, meet, overlaps, time_of
 from escape_process.catalogue.item_search import conformance_of, search_items, search_link
 from escape_process.catalogue.scenes import join_passes, scene_from_item
@@ -34,8 +34,8 @@ def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
 
     Returns
     -------
-    The newest `request.max_scenes` scenes in order of time, each acquisition and each item id once. Nothing usable is
-    no error here.
+    The newest `request.max_scenes` scenes in order of time, each acquisition and each item id once; a scene's twins are
+    other items of its acquisition. Nothing usable is no error here.
 
     Raises
     ------
@@ -56,7 +56,6 @@ def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
             LOGGER.info("refused %s: %s", scene.id, scene.reason)
             refused.append(scene)
     scenes = join_passes(without_duplicates(scenes))
-    refused += [twin for scene in scenes for twin in refusals_of_twins(scene)]
     if len(scenes) > request.max_scenes:
         notes[f"{len(scenes)} scenes are usable; the newest {request.max_scenes} are used (max_scenes)."] = None
     LOGGER.info("found %d usable scenes and %d others", len(scenes), len(refused))

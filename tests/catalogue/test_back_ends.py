@@ -8,6 +8,7 @@ from stac_servers import Pgstac, StacServer, make_collection, own_api, rustac_me
 
 from escape_process import remote
 from escape_process.catalogue import item_search
+from escape_process.catalogue.duplicates import refusals_of_twins
 from escape_process.catalogue.search import find_scenes
 from escape_process.records import Found
 from escape_process.request import RetrievalRequest
@@ -78,7 +79,8 @@ def _ids(found: Found) -> list[str]:
 
 
 def _refused(found: Found) -> list[tuple[str, str]]:
-    return sorted((refusal.id, refusal.reason) for refusal in found.refused)
+    twins = [refusal for scene in found.scenes for refusal in refusals_of_twins(scene)]
+    return sorted((refusal.id, refusal.reason) for refusal in (*found.refused, *twins))
 
 
 def _compare(operator: str, name: str, value: Any) -> dict[str, Any]:

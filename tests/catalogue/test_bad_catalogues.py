@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import shapely
 
+from escape_process.catalogue.duplicates import refusals_of_twins
 from escape_process.catalogue.search import find_scenes
 from escape_process.errors import UpstreamError
 from escape_process.records import Found
@@ -23,7 +24,9 @@ def ids(found: Found) -> list[str]:
 
 
 def refused(found: Found) -> list[tuple[str, str]]:
-    return [(refusal.id, refusal.reason) for refusal in found.refused]
+    """Return id and reason of the items refused, and of those whose acquisition another is used of."""
+    twins = [refusal for scene in found.scenes for refusal in refusals_of_twins(scene)]
+    return [(refusal.id, refusal.reason) for refusal in (*found.refused, *twins)]
 
 
 def listing(*items: dict[str, Any]) -> dict[str, Any]:
