@@ -101,9 +101,9 @@ def serve(  # noqa: PLR0917  # one option of the command each
     prepare(settings)
     LOGGER.info("Catalogue ready at %s/catalog/catalog.json", settings.public_url)
     _write_openapi(config, settings.data_dir / "openapi.json")
-    LOGGER.info("Serving at %s, listening on %s", document["server"]["url"], _address(listener))
+    where = f"{document['server']['url']}, listening on {_address(listener)}"
     try:
-        _Server(listener.detach(), threads, Keeper() if with_worker else None).run()
+        _Server(listener.detach(), where, threads, Keeper() if with_worker else None).run()
     finally:
         os.close(lock)
 
@@ -189,8 +189,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     manager: JobManager | None = None
 
-    def __init__(self, listener: int, threads: int, keeper: Keeper | None) -> None:
+    def __init__(self, listener: int, where: str, threads: int, keeper: Keeper | None) -> None:
         self._listener = listener
+        self._where = where
         self._threads = threads
         self._keeper = keeper
         super().__init__()
@@ -207,16 +208,18 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "loglevel": "warning",
             "control_socket_disable": True,  # gunicorn 25.1 and later: no control file in the home folder
         }
-        if self._keeper is not None:
-            keeper = self._keeper
+        keeper, where = self._keeper, self._where
 
-            def begin(arbiter: Any) -> None:
+        def begin(arbiter: Any) -> None:
+            LOGGER.info("Serving at %s", where)  # not before: from now on signals are heard
+            if keeper is not None:
                 keeper.start()
 
-            def end(arbiter: Any) -> None:
+        def end(arbiter: Any) -> None:
+            if keeper is not None:
                 keeper.stop()
 
-            values |= {"when_ready": begin, "on_exit": end}
+        values |= {"when_ready": begin, "on_exit": end}
         for name, value in values.items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
