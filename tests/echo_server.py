@@ -1,18 +1,13 @@
 """A server with the process `echo` and a stand-in for the retrieval, and what a client does with it."""
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
+from stand_in_server import serve_stand_in
 
-from escape_process.jobs.serve import background
-
-HERE = Path(__file__).parent
 ECHO = "echo"
 PROCESS = "escape-soil-moisture"
 OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
@@ -20,19 +15,9 @@ REL = "http://www.opengis.net/def/rel/ogc/1.0/"
 ASYNC = {"Prefer": "respond-async"}
 
 
-@contextmanager
-def serve_echo(folder: Path) -> Iterator[str]:
+def serve_echo(folder: Path) -> AbstractContextManager[str]:
     """Serve both processes from a folder; hosts of tests are on loopback."""
-    config = yaml.safe_load((HERE.parent / "pygeoapi-config.yml").read_text())
-    processor = config["resources"][PROCESS]["processor"]
-    processor["name"] = "stand_in.StandIn"
-    processor["settings"] |= {"catalog_seed": None, "allowed_hosts": ["127.0.0.1"]}
-    path = folder / "config.yml"
-    path.write_text(yaml.safe_dump(config))
-    search = os.pathsep.join([str(HERE / "server"), os.environ.get("PYTHONPATH", "")])
-    environment = {"ESCAPE_DATA_DIR": "data", "PYTHONPATH": search, "ESCAPE_ECHO": "true"}
-    with (folder / "server.log").open("ab") as log, background(path, environment=environment, log=log) as url:
-        yield url
+    return serve_stand_in(folder, {"ESCAPE_ECHO": "true"}, allowed_hosts=["127.0.0.1"])
 
 
 class Client:

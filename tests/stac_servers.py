@@ -5,13 +5,10 @@ whole, empty STAC API with transactions on a PostgreSQL/PostGIS server of its ow
 `Pgstac.clear` empties it. All end by their process id.
 """
 
-import functools
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ import httpx
 import pystac
 import pytest
 import sqlalchemy as sa
+from loopback import in_thread, serve_folder
 from postgresql_server import listens, postgresql, programs
 from waiting import wait_for
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -100,24 +98,6 @@ def make_collection(name: str) -> Document:
 
 
 @contextmanager
-def serve_folder(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder; give its address, without a slash at the end."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextmanager
 def static_catalogue(folder: Path, collections: Sequence[Document], items: Sequence[Document]) -> Iterator[StacServer]:
     """Write a static catalogue with relative links as pystac does, and serve its files."""
     _write_catalogue(folder, collections, items)
@@ -142,15 +122,8 @@ def own_api(folder: Path, collections: Sequence[Document], items: Sequence[Docum
     settings = Settings(data_dir=folder)
     _write_catalogue(settings.catalog_dir, collections, items)
     server = make_server("127.0.0.1", 0, StacApiMount(settings), threaded=True, request_handler=_SilentRequests)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_thread(server):
         yield StacServer("own", f"http://127.0.0.1:{server.port}/")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _SilentRequests(WSGIRequestHandler):

@@ -17,6 +17,7 @@ from affine import Affine
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from loopback import Quiet, in_thread
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
@@ -29,16 +30,13 @@ GEOREFERENCE = Affine(10, 0, 3e5, 0, -10, 4e6)
 Answer = Callable[["_Handler"], None]
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
 
     def do_GET(self) -> None:
         self.server.seen.append((self.path, self.headers.get("Range")))
         self.server.answers[self.path.split("?")[0]](self)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -51,8 +49,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[str, Answer] = {}
@@ -95,14 +91,8 @@ def status(code: int) -> Answer:
 
 @pytest.fixture
 def server() -> Iterator[_Server]:
-    server = _Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    remote.close_client()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with in_thread(_Server()) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

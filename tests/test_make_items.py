@@ -1,12 +1,9 @@
 """Items of whatever products lie in folders, archives and behind addresses."""
 
 import datetime as dt
-import functools
-import http.server
 import json
 import os
 import shutil
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +15,7 @@ import rasterio
 import shapely
 from affine import Affine
 from click.testing import CliRunner, Result
+from loopback import serve_folder
 from s3_server import BUCKET, S3Server
 from stac_validation import validate_offline
 
@@ -323,26 +321,17 @@ def test_analysis_ready_quad_pol_with_its_metadata(tmp_path: Path, shared_data: 
 def test_products_behind_addresses(tmp_path: Path) -> None:
     held = write_palsar2(tmp_path / "held" / "scene")
     shutil.make_archive(str(tmp_path / "held" / "order"), "zip", held)
-    handler = functools.partial(Quiet, directory=tmp_path / "held")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}"
+    with serve_folder(tmp_path / "held") as base:
         files = [f"{base}/scene/{path.name}" for path in held.iterdir()]
         loose = item_of(call("make-item", *files, "--out", tmp_path / "loose", "--json"))
         packed = item_of(call("make-item", f"{base}/order.zip", "--out", tmp_path / "packed", "--json"))
         missing = call("make-item", f"{base}/scene/HH.tif", f"{base}/none.zip", "--out", tmp_path / "none")
-        server.shutdown()
     for name in ("id", "geometry", "bbox", "properties"):
         assert loose[name] == packed[name]
     assert loose["assets"]["HH"]["href"].startswith(f"{base}/scene/IMG-HH-")
     assert loose["assets"]["HH"]["file:size"] == packed["assets"]["HH"]["file:size"]
     assert missing.exit_code == 1
     assert missing.stderr.count("escape-process: ") == 2
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def test_evil_archive_is_reported_and_the_others_made(tmp_path: Path) -> None:

@@ -4,14 +4,13 @@ import contextlib
 import copy
 import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Quiet, in_thread
 
-from escape_process import remote
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 
@@ -80,8 +79,6 @@ def request_of() -> Callable[..., RetrievalRequest]:
 class CatalogueServer(http.server.ThreadingHTTPServer):
     """Serves JSON documents by path, and a STAC API's search where `search` is set."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.documents: dict[str, Any] = {}
@@ -100,7 +97,7 @@ class CatalogueServer(http.server.ThreadingHTTPServer):
             self.documents["/" + path.relative_to(folder).as_posix()] = json.loads(path.read_text())
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: CatalogueServer
 
@@ -126,21 +123,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CatalogueServer]:
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
-    server = CatalogueServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    remote.close_client()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with in_thread(CatalogueServer()) as server:
+        yield server
 
 
 @pytest.fixture

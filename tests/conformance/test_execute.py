@@ -4,7 +4,6 @@ import base64
 import email
 import email.policy
 import http.server
-import threading
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import ogc_schemas
 import pytest
 from echo_server import ASYNC, ECHO, OGC, PROCESS, REL, Client
+from loopback import Quiet, in_thread
 
 TEXT = "teststring"
 IMAGE = base64.b64encode(b"II*\x00 is how a TIFF begins").decode()
@@ -137,7 +137,7 @@ def files() -> Iterator[str]:
     """Return the address of a host that has inputs."""
     contents = {"/text": TEXT.encode(), "/object": b'{"a": 1}', "/image": b"II*\x00", "/long": b"x" * (2**20 + 1)}
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet, http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             content = contents.get(self.path)
             self.send_response(404 if content is None else 200)
@@ -149,13 +149,8 @@ def files() -> Iterator[str]:
             self.send_response(405)
             self.end_headers()
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with in_thread(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_a22_inputs_by_reference(client: Client, files: str) -> None:

@@ -4,7 +4,6 @@ import datetime as dt
 import http.server
 import json
 import queue
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import ogc_schemas
 import pytest
 from echo_server import ASYNC, ECHO, OGC, PROCESS, REL, Client
+from loopback import Quiet, in_thread
 
 
 def rels(status: dict[str, Any]) -> dict[str, str]:
@@ -177,19 +177,14 @@ def subscriber() -> Iterator[tuple[str, "queue.Queue[tuple[str, Any]]"]]:
     """Return the address of a host that is told of jobs, and what it was told: path and body."""
     told: queue.Queue[tuple[str, Any]] = queue.Queue()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet, http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             told.put((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with in_thread(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}", told
-        server.shutdown()
 
 
 def test_a80_callbacks(client: Client, subscriber: tuple[str, "queue.Queue[tuple[str, Any]]"]) -> None:

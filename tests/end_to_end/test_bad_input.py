@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ import numpy as np
 import pystac_client
 import pytest
 import rasterio
+from loopback import Quiet, in_thread
 from result_checks import check_result
 from serving import PROCESS, ROOT, SAMPLE_INPUTS, Server, serve
 
@@ -110,7 +110,7 @@ def linear_with(bad: dict[tuple[int, int], float]) -> Callable[[Path], None]:
     return act
 
 
-class Odd(BaseHTTPRequestHandler):
+class Odd(Quiet, BaseHTTPRequestHandler):
     """A host that answers with what is no catalogue."""
 
     answers: ClassVar = {
@@ -127,19 +127,11 @@ class Odd(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
 
 @pytest.fixture(scope="module")
 def odd_host() -> Iterator[str]:
-    host = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
-    thread = threading.Thread(target=host.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{host.server_address[1]}"
-    host.shutdown()
-    thread.join()
-    host.server_close()
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), Odd)) as host:
+        yield f"http://127.0.0.1:{host.server_address[1]}"
 
 
 def copy_samples(folder: Path) -> Path:

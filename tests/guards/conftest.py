@@ -1,27 +1,22 @@
 """A host on loopback that must not be reached and counts who comes by; servers with settings of a test's own."""
 
 import http.server
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 import pytest
-import yaml
-from serving import PROCESS, ROOT
+from loopback import Quiet, in_thread
+from serving import PROCESS
+from stand_in_server import serve_stand_in
 
-from escape_process import guard, remote
-from escape_process.jobs.serve import background
+from escape_process import guard
 
 
 class Canary(http.server.ThreadingHTTPServer):
     """Answers everything, and counts it."""
-
-    daemon_threads = True
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         super().__init__((host, 0), _Handler)
@@ -34,7 +29,7 @@ class Canary(http.server.ThreadingHTTPServer):
         self.url = f"http://{host}:{self.port}"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Canary
 
@@ -54,30 +49,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.do_GET()
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def _serve(host: Canary) -> Iterator[Canary]:
-    thread = threading.Thread(target=host.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield host
-    remote.close_client()
-    host.shutdown()
-    thread.join()
-    host.server_close()
-
 
 @pytest.fixture
 def canary() -> Iterator[Canary]:
     """Give a host on loopback."""
-    yield from _serve(Canary())
+    with in_thread(Canary()) as host:
+        yield host
 
 
 @pytest.fixture
 def other() -> Iterator[Canary]:
     """Give another host on loopback, for redirects."""
-    yield from _serve(Canary())
+    with in_thread(Canary()) as host:
+        yield host
 
 
 class Names(dict[str, list[list[str]]]):
@@ -111,32 +95,8 @@ Serve = Callable[..., AbstractContextManager[str]]
 
 @pytest.fixture(scope="session")
 def serve_with() -> Serve:
-    """Return a function that serves a process that needs no scenes, from a folder, with further settings.
-
-    `manager` holds those of the queue.
-    """
-
-    @contextmanager
-    def serve(
-        folder: Path,
-        environment: Mapping[str, str] | None = None,
-        manager: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> Iterator[str]:
-        config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
-        config["server"]["manager"].update(manager or {})
-        processor = config["resources"][PROCESS]["processor"]
-        processor["name"] = "stand_in.StandIn"
-        catalogs = {"sample": str(ROOT / "catalog" / "samples" / "collection.json")}
-        processor["settings"].update({"catalog_seed": None, "catalogs": catalogs, **settings})
-        path = folder / "config.yml"
-        path.write_text(yaml.safe_dump(config))
-        search = os.pathsep.join([str(ROOT / "tests" / "server"), os.environ.get("PYTHONPATH", "")])
-        variables = {"ESCAPE_DATA_DIR": "data", "PYTHONPATH": search, **(environment or {})}
-        with (folder / "server.log").open("ab") as log, background(path, environment=variables, log=log) as url:
-            yield url
-
-    return serve
+    """Return a function that serves a process that needs no scenes, from a folder, with further settings."""
+    return serve_stand_in
 
 
 def execute(client: httpx.Client, *ids: str, **headers: str) -> httpx.Response:

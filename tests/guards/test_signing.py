@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from loopback import Quiet, in_thread
 
-from escape_process import credentials, hrefs, remote
+from escape_process import credentials, hrefs
 from escape_process.errors import InvalidInputError, UpstreamError
 from escape_process.settings import Settings
 
@@ -25,8 +26,6 @@ CONTENT = b"0123456789" * 100_000
 
 class Storage(http.server.ThreadingHTTPServer):
     """Files that only a signature opens, and the service that gives signatures for some seconds."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -54,7 +53,7 @@ class Storage(http.server.ThreadingHTTPServer):
         return time.time() < end and path in (None, parts.path)
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Storage
 
@@ -93,21 +92,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     monkeypatch.setattr(credentials, "_kept", {})
-    server = Storage()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    remote.close_client()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with in_thread(Storage()) as server:
+        yield server
 
 
 def settings_of(storage: Storage, service: str, **more: Any) -> Settings:

@@ -2,12 +2,12 @@
 
 import http.server
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Quiet, in_thread
 
 from .conftest import ROOT, wait_for
 from .sample_service import INPUTS, PROCESS, check_published, leftovers, serving, stopped
@@ -18,15 +18,13 @@ IMPATIENT = {"max_retries": 2, "retry_seconds": 0.5}
 class Host(http.server.ThreadingHTTPServer):
     """Serves the sample catalogue by ranges while it is not gone."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.is_gone = False
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Host
 
@@ -43,18 +41,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content[start:stop])
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    with Host() as host:
-        thread = threading.Thread(target=host.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with in_thread(Host()) as host:
         yield host
-        host.shutdown()
-        thread.join()
 
 
 def log_of(folder: Path, job: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from loopback import Quiet, in_thread
 
 from .conftest import Service, running, wait_for, write_config
 
@@ -113,25 +113,20 @@ def test_a_full_queue_is_told(service: Service) -> None:
 def test_subscribers_are_told(service: Service) -> None:
     told: list[tuple[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             told.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
             self.send_response(500 if "failed" in self.path else 302)
             self.send_header("Location", "/followed")
             self.end_headers()
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with in_thread(HTTPServer(("127.0.0.1", 0), Handler)) as server:
         base = f"http://127.0.0.1:{server.server_port}"
         subscriber = {"successUri": f"{base}/done", "inProgressUri": f"{base}/began", "failedUri": f"{base}/failed"}
         done = service.execute({"name": "told", "ticks": 1}, subscriber=subscriber)
         wait_for(lambda: len(told) == 2)
         failed = service.execute({"name": "told2", "ticks": 1, "act": "full"}, subscriber=subscriber)
         wait_for(lambda: len(told) == 4)
-        server.shutdown()
     bodies = {}
     for path, body in told:
         bodies.setdefault(path, []).append(body)

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.server
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from loopback import Quiet, in_thread
 from made_results import GRID, made_arrays, made_pass, made_scene, made_tiles
 from stac_servers import Pgstac
 
@@ -49,7 +49,7 @@ class Gate:
         self.seen: list[tuple[str, str, str | None]] = []
         """Method, path and Authorization of each request."""
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(Quiet, http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_any(self) -> None:
@@ -57,12 +57,9 @@ class Gate:
 
             do_GET = do_POST = do_PUT = do_any  # noqa: N815
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
         self._handler = Handler
         self._port = 0
-        self._server: http.server.ThreadingHTTPServer | None = None
+        self._running = contextlib.ExitStack()
         self.open()
 
     @property
@@ -71,19 +68,13 @@ class Gate:
 
     def open(self) -> None:
         """Listen, at the same address as before."""
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
-        self._server.daemon_threads = True
-        self._port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
+        self._port = server.server_port
+        self._running.enter_context(in_thread(server))
 
     def close(self) -> None:
         """Refuse connections, as a server that was killed."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-            self._server = None
+        self._running.close()
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         self.seen.append((handler.command, handler.path, handler.headers.get("Authorization")))

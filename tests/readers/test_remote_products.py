@@ -2,7 +2,6 @@
 
 import http.server
 import re
-import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from loopback import Quiet, in_thread
 from matrix_files import SHAPE, matrices, write_envi
 from nisar_files import GRIDS, write_gcov
 from rasterio.windows import Window
 
-from escape_process import remote
 from escape_process.errors import UpstreamError
 from escape_process.readers import covariance, nisar
 from escape_process.records import Source
@@ -23,7 +22,7 @@ from escape_process.settings import Settings
 SETTINGS = Settings(http_timeout=5.0, http_attempts=1, allowed_hosts=("127.0.0.1",))
 
 
-class _Ranges(http.server.BaseHTTPRequestHandler):
+class _Ranges(Quiet, http.server.BaseHTTPRequestHandler):
     """Serves the files of a folder by ranges and counts the bytes."""
 
     protocol_version = "HTTP/1.1"
@@ -51,23 +50,14 @@ class _Ranges(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[tuple[str, Path, list[int]]]:
     """Serve a folder on loopback: its address, the folder, bytes of each answer."""
     sent: list[int] = []
     handler = type("Handler", (_Ranges,), {"folder": tmp_path, "sent": sent})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with in_thread(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_address[1]}", tmp_path, sent
-        remote.close_client()
-        server.shutdown()
-        thread.join()
 
 
 def test_a_window_of_a_remote_gcov_fetches_a_part_of_it(host: tuple[str, Path, list[int]]) -> None:

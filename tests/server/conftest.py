@@ -1,10 +1,9 @@
 """A real server over a real loopback socket, with a small static catalogue."""
 
 import datetime as dt
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,9 @@ import httpx
 import pystac
 import pytest
 import shapely
-import yaml
+from serving import PROCESS
+from stand_in_server import serve_config, write_config
 
-from escape_process.jobs.serve import background
-
-HERE = Path(__file__).parent
-PROCESS = "escape-soil-moisture"
 Start = Callable[[Path], AbstractContextManager[str]]
 
 
@@ -48,32 +44,13 @@ def make_catalogue(folder: Path) -> None:
     (folder / ".parts" / "item.json").write_text("{}")
 
 
-def write_config(folder: Path) -> Path:
-    """Write the repository's configuration with the stand-in process and without a seed."""
-    config = yaml.safe_load((HERE.parents[1] / "pygeoapi-config.yml").read_text())
-    config["resources"][PROCESS]["processor"]["name"] = "stand_in.StandIn"
-    config["resources"][PROCESS]["processor"]["settings"]["catalog_seed"] = None
-    path = folder / "config.yml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
 @pytest.fixture(scope="session")
 def start() -> Start:
     """Return a function that runs the server on a data folder beside a configuration in the same folder."""
 
-    @contextmanager
-    def run(folder: Path) -> Iterator[str]:
+    def run(folder: Path) -> AbstractContextManager[str]:
         config = folder / "config.yml"
-        if not config.exists():
-            write_config(folder)
-        search = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-        environment = {"ESCAPE_DATA_DIR": "data", "PYTHONPATH": search}
-        with (
-            (folder / "server.log").open("ab") as log,
-            background(config, environment=environment, log=log, seconds=300) as url,
-        ):
-            yield url
+        return serve_config(config if config.exists() else write_config(folder))
 
     return run
 

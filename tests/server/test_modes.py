@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import yaml
+from serving import PROCESS
+from stand_in_server import write_config
 
-from .conftest import PROCESS, Start, finished, write_config
+from .conftest import Start, finished
 
 MODES = {"only-jobs": "stand_in.OnlyJobs", "no-jobs": "stand_in.NoJobs"}
 PREFER = [None, "respond-async", "respond-async, wait=60", "respond-sync", "wait=60"]

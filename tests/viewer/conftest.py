@@ -2,9 +2,7 @@
 
 import io
 import math
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,14 @@ import httpx
 import numpy as np
 import pyproj
 import pytest
-import yaml
 from affine import Affine
 from made_results import GRID, made_arrays, made_pass, made_scene, made_tiles
 from numpy.typing import NDArray
 from PIL import Image
-from serving import PROCESS, ROOT
+from stand_in_server import serve_stand_in
 
 from escape_process.catalogue.items import result_item
 from escape_process.catalogue.publish import ensure_catalogue
-from escape_process.jobs.serve import background
 from escape_process.layers import FLAG
 from escape_process.product import write_product
 from escape_process.publishing import keep_result, results_folder
@@ -61,25 +57,6 @@ def settings_in(folder: Path, **options: Any) -> Settings:
     return settings
 
 
-@contextmanager
-def serve_in(folder: Path, environment: Mapping[str, str] | None = None, **settings: Any) -> Iterator[str]:
-    """Serve a process that needs no scenes from a folder."""
-    config = yaml.safe_load((ROOT / "pygeoapi-config.yml").read_text())
-    processor = config["resources"][PROCESS]["processor"]
-    processor["name"] = "stand_in.StandIn"
-    catalogs = {"sample": str(ROOT / "catalog" / "samples" / "collection.json")}
-    processor["settings"].update({"catalog_seed": None, "catalogs": catalogs, **settings})
-    path = folder / "config.yml"
-    path.write_text(yaml.safe_dump(config))
-    search = os.pathsep.join([str(ROOT / "tests" / "server"), os.environ.get("PYTHONPATH", "")])
-    variables = {"ESCAPE_DATA_DIR": "data", "PYTHONPATH": search, **(environment or {})}
-    with (
-        (folder / "server.log").open("ab") as log,
-        background(path, environment=variables, log=log, seconds=300) as url,
-    ):
-        yield url
-
-
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the open server, with its results."""
@@ -95,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def url(folder: Path) -> Iterator[str]:
     """Return the address of a server that asks nobody for tokens."""
-    with serve_in(folder) as url:
+    with serve_stand_in(folder) as url:
         yield url
 
 
@@ -104,6 +81,11 @@ def client(url: str) -> Iterator[httpx.Client]:
     """Return a client of that server."""
     with httpx.Client(base_url=url, timeout=300, trust_env=False) as client:
         yield client
+
+
+def get_as_written(client: httpx.Client, path: str) -> httpx.Response:
+    """Ask for a path that no client has tidied."""
+    return client.get(client.base_url.copy_with(raw_path=path.encode()), follow_redirects=True)
 
 
 def pixels_of(answer: httpx.Response) -> NDArray[np.uint8]:

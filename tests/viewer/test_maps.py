@@ -16,7 +16,7 @@ from serving import PROCESS
 
 from escape_process.layers import FLAG, FLAGS, LAYER, LAYERS, UNUSABLE
 
-from .conftest import colour_at, lon_lat, pixels_of
+from .conftest import colour_at, get_as_written, lon_lat, pixels_of
 
 PLACES = [(599, 699), (300, 400), (10, 690), (500, 3)]
 """Cells of the result `whole`, corners among them."""
@@ -222,9 +222,8 @@ def test_wrong_places(client: httpx.Client, lon: str | None, lat: str | None, wr
         "/maps/%2fvsicurl%2fhttp/soil_moisture/0/0/0.png",
     ],
 )
-def test_nothing_else_is_there(client: httpx.Client, url: str, path: str) -> None:
-    raw = httpx.URL(url).copy_with(raw_path=path.encode())  # as written: no client tidies it
-    answer = client.get(raw, follow_redirects=True)
+def test_nothing_else_is_there(client: httpx.Client, path: str) -> None:
+    answer = get_as_written(client, path)
     assert answer.status_code == 404, answer.text
     assert answer.json()["detail"].endswith((".", "/y", "2^z - 1."))
     assert "/data" not in answer.json()["detail"]

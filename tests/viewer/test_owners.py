@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 from serving import PROCESS
+from stand_in_server import serve_stand_in
 
-from .conftest import ALICE, BOB, pixels_of, serve_in, settings_in, write_result
+from .conftest import ALICE, BOB, pixels_of, settings_in, write_result
 
 TILE = "soil_moisture/9/250/192.png"
 BROWSER = {"Accept": "text/html"}
@@ -26,7 +27,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     write_result("hers", folder, settings.of_owner("alice"), publish=False)
     write_result("nobodys", folder, settings, publish=False)
     with (
-        serve_in(folder, auth={"token": {"alice": ALICE, "bob": BOB}}) as url,
+        serve_stand_in(folder, auth={"token": {"alice": ALICE, "bob": BOB}}) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
     ):
         yield client

@@ -2,7 +2,6 @@
 
 import http.server
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +9,14 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+from loopback import Quiet, in_thread
 from serving import PROCESS
+from stand_in_server import serve_stand_in
 
 from escape_process.jobs.serve import free_port
 from escape_process.layers import FLAGS, LAYER
 
-from .conftest import ALICE, serve_in, settings_in, write_result
+from .conftest import ALICE, get_as_written, settings_in, write_result
 
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 """What browsers send."""
@@ -115,9 +116,8 @@ def test_the_pages_files(client: httpx.Client, job: str) -> None:
         "/page/.hidden.js",
     ],
 )
-def test_no_other_file(client: httpx.Client, url: str, path: str) -> None:
-    raw = httpx.URL(url).copy_with(raw_path=path.encode())  # as written: no client tidies it
-    answer = client.get(raw, follow_redirects=True)
+def test_no_other_file(client: httpx.Client, path: str) -> None:
+    answer = get_as_written(client, path)
     assert answer.status_code == 404, answer.text
     assert answer.json()["status"] == 404
 
@@ -139,7 +139,7 @@ def test_settings(client: httpx.Client) -> None:
 def proxy(prefix: str, port: int, target: str) -> Iterator[None]:
     """Serve what lies at `target` under a path, as an operator's reverse proxy does; a browser sees nothing else."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet, http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -154,19 +154,8 @@ def proxy(prefix: str, port: int, target: str) -> Iterator[None]:
             self.end_headers()
             self.wfile.write(answer.content)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_thread(http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)):
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_under_a_path_and_with_a_closed_catalogue(tmp_path: Path) -> None:
@@ -175,7 +164,7 @@ def test_under_a_path_and_with_a_closed_catalogue(tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{port}/soil/moisture"
     auth = {"token": {"alice": ALICE}, "catalog": True}
     with (
-        serve_in(tmp_path, {"ESCAPE_URL": address}, auth=auth) as inner,
+        serve_stand_in(tmp_path, {"ESCAPE_URL": address}, auth=auth) as inner,
         proxy("/soil/moisture", port, inner),
         httpx.Client(trust_env=False, timeout=60) as client,
     ):

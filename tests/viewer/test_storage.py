@@ -11,13 +11,14 @@ import pytest
 import rasterio
 from s3_server import BUCKET, S3Server
 from serving import PROCESS
+from stand_in_server import serve_stand_in
 from waiting import wait_for
 from werkzeug.exceptions import NotFound
 
 from escape_process.layers import LAYER
 from escape_process.viewer.results import Results
 
-from .conftest import ALICE, colour_at, lon_lat, pixels_of, serve_in, settings_in, write_result
+from .conftest import ALICE, colour_at, lon_lat, pixels_of, settings_in, write_result
 
 PLACES = {"open": f"soil/{PROCESS}", "hidden": "soil/unpublished"}
 """Where the files of each result are in the bucket."""
@@ -38,7 +39,7 @@ def client(folder: Path, s3_server: S3Server) -> Iterator[httpx.Client]:
         write_result(id, folder, settings, publish=id == "open")
     assert not list((folder / "data").rglob("*.tif"))
     with (
-        serve_in(folder, object_storage=storage) as url,
+        serve_stand_in(folder, object_storage=storage) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
     ):
         yield client

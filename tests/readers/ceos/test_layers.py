@@ -1,12 +1,9 @@
 """Layers on the grid: parcels where they are, sigma0 and looks as they were made, windows that agree."""
 
 import datetime as dt
-import http.server
 import shutil
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +11,18 @@ import pytest
 import shapely
 from ceos_geometry import incidence
 from ceos_writer import Design, scatter, write_product
+from loopback import serve_folder
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.windows import Window
 
 from escape_process.readers.ceos import describe, open_layer
 from escape_process.records import Description, Source
-from escape_process.remote import close_client
 from escape_process.settings import Settings
 
 DESIGN = Design(lines=900, pixels=420)
 PARCEL = 300.0
 """Edge of the parcels of a chessboard in UTM, m."""
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves files whole and logs nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def chessboard(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -170,21 +160,11 @@ def test_detected_product_is_read_alike(tmp_path: Path, settings: Settings) -> N
 
 
 def test_product_behind_an_address_is_read_alike(hrefs: list[str], described: Description, settings: Settings) -> None:
-    folder = Path(hrefs[0]).parent
-    handler = partial(QuietHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        allowed = settings.model_copy(update={"allowed_hosts": ("127.0.0.1",)})
-        try:
-            addresses = [f"http://127.0.0.1:{server.server_address[1]}/{Path(href).name}" for href in hrefs]
-            remote = describe(addresses, allowed)
-            window = Window(100, 120, 60, 40)
-            there = read(remote, "HV", allowed, window)
-        finally:
-            close_client()
-            server.shutdown()
-            thread.join()
+    allowed = settings.model_copy(update={"allowed_hosts": ("127.0.0.1",)})
+    with serve_folder(Path(hrefs[0]).parent) as url:
+        remote = describe([f"{url}/{Path(href).name}" for href in hrefs], allowed)
+        window = Window(100, 120, 60, 40)
+        there = read(remote, "HV", allowed, window)
     assert remote.grid == described.grid
     np.testing.assert_array_equal(there, read(described, "HV", settings, window))
 
