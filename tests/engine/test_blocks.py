@@ -79,5 +79,7 @@ def test_blocks_that_another_job_needs_stay(tmp_path: Path) -> None:
     with blocks_folder(folder, "c"):
         remove_unwanted_blocks(tmp_path / "blocks", set)
         assert (folder / "block").exists()
-    attempt(folder, None, "a")
+    attempt(folder, SceneError("wrong"), "a")
+    assert (folder / "block").exists()
+    remove_unwanted_blocks(tmp_path / "blocks", set)
     assert not folder.exists()

@@ -75,8 +75,9 @@ def test_the_page_of_a_job_says_nothing_of_it(client: httpx.Client) -> None:
     assert client.get(f"/jobs/{made}", headers={**BROWSER, **as_(ALICE)}).content == pages[0].content
     assert client.get(f"/jobs/{made}", headers={**BROWSER, **as_(BOB)}).status_code == 404
     for asked in ({}, {"Accept": "application/json"}):
-        assert client.get(f"/jobs/{made}", headers=asked).status_code == 401
-    assert client.get("/jobs", headers=BROWSER).status_code == 401
+        for path in ("/jobs", f"/jobs/{made}"):
+            assert client.get(path, headers=asked).status_code == 401
+    assert made not in client.get("/jobs", headers=BROWSER).raise_for_status().text
     assert client.delete(f"/jobs/{made}", headers=BROWSER).status_code == 401
     for path in ("logs", "prov", "results"):
         assert client.get(f"/jobs/{made}/{path}", headers=BROWSER).status_code == 401

@@ -38,7 +38,7 @@ def client_of_module(url: str) -> Iterator[httpx.Client]:
 
 
 def test_a_browser_gets_the_page_and_a_program_json(client: httpx.Client, job: str) -> None:
-    for path, base in (("/", "./"), (f"/processes/{PROCESS}", "../"), (f"/jobs/{job}", "../")):
+    for path, base in (("/", "./"), (f"/processes/{PROCESS}", "../"), ("/jobs", "./"), (f"/jobs/{job}", "../")):
         for asked in ({"headers": HTML}, {"headers": {"Accept": "text/html"}}, {"params": {"f": "html"}}):
             page = client.get(path, **asked)
             assert page.status_code == 200
@@ -55,7 +55,7 @@ def test_a_browser_gets_the_page_and_a_program_json(client: httpx.Client, job: s
 
 
 def test_other_pages_stay_as_they_are(client: httpx.Client) -> None:
-    for path in ("/jobs", "/processes", "/conformance", "/openapi"):
+    for path in ("/processes", "/conformance", "/openapi"):
         page = client.get(path, headers={"Accept": "text/html"})
         assert page.headers["Content-Type"].startswith("text/html")
         assert "<base " not in page.text
