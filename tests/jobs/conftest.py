@@ -118,7 +118,7 @@ class Service:
 
     def orphans(self) -> list[str]:
         """Return what still runs of the processes seen."""
-        return [_command(one) for one in self.seen if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        return [_command(one) for one in self.seen if _runs(one)]
 
     def execute(self, inputs: dict[str, Any], *, process: str = "ticking", **body: Any) -> str:
         """Make a job; return its id."""
@@ -154,6 +154,13 @@ class Service:
     def unfinished_files(self) -> list[str]:
         """Return names of half-written files."""
         return [path.name for path in (self.folder / "data").rglob("*") if path.suffix == ".part"]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it has just ended
+        return False
 
 
 def _command(process: psutil.Process) -> str:
