@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
-from playwright.sync_api import expect
-from serving import Server
+import pytest
+from playwright.sync_api import Browser, expect
+from serving import Server, serve
 
-from .conftest import AREA, SECONDS, Watched, fill_area
+from .conftest import AREA, SECONDS, Watched, fill_area, watched
 
 
 def test_an_area_drawn_by_mouse_is_sent_and_its_scenes_are_told(tab: Watched) -> None:
@@ -85,6 +87,19 @@ def test_a_job_is_launched_watched_and_ends_at_its_map(tab: Watched) -> None:
     newest.locator("a").click()
     expect(page).to_have_url(f"{tab.url}/?job={job}")
     tab.check_quiet()
+
+
+def test_a_job_of_another_process(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESCAPE_ECHO", "true")
+    with serve(tmp_path) as server, watched(browser, server.url) as tab:
+        said = {"inputs": {"message": "hello"}, "response": "document"}
+        server.client.post("/processes/echo/execution", json=said).raise_for_status()
+        page = tab.open("jobs?f=html")
+        expect(page.locator("#jobs li")).to_contain_text("echo")
+        page.locator("#jobs a").click()
+        page.click("#result a:text('Results')")
+        expect(page.locator("body")).to_contain_text("hello")
+        tab.check_quiet()
 
 
 def test_a_running_job_is_cancelled(tab: Watched) -> None:
