@@ -183,11 +183,24 @@ class MemberNetworks:
 
     def __call__(self, features: Tensor) -> Components:
         """(M, 7, N) features to the posterior."""
-        hidden = features
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = nn.functional.leaky_relu_(torch.baddbmm(bias, weight, hidden), _LEAK)
-        raw = torch.baddbmm(self.biases[-1], self.weights[-1], hidden)
+        if features.device.type == "cpu" and not (features.requires_grad or self.weights[0].requires_grad):
+            raw = self._member_by_member(features)
+        else:
+            hidden = features
+            for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+                hidden = nn.functional.leaky_relu_(torch.baddbmm(bias, weight, hidden), _LEAK)
+            raw = torch.baddbmm(self.biases[-1], self.weights[-1], hidden)
         return Components(raw.view(raw.shape[0], COMPONENTS, OUTPUTS, -1))
+
+    def _member_by_member(self, features: Tensor) -> Tensor:
+        """Raw outputs, (M, 30, N): one member's hidden layers stay in a core's cache, those of all do not."""
+        raw = features.new_empty(features.shape[0], COMPONENTS * OUTPUTS, features.shape[-1])
+        for member in range(features.shape[0]):
+            hidden = features[member]
+            for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+                hidden = nn.functional.leaky_relu_(torch.addmm(bias[member], weight[member], hidden), _LEAK)
+            torch.addmm(self.biases[-1][member], self.weights[-1][member], hidden, out=raw[member])
+        return raw
 
 
 class AmortisedEncoder(nn.Module):

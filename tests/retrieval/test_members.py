@@ -78,6 +78,16 @@ def test_specialised_networks_know_more(scene):
     assert (gains[1] > gains[0] + 0.02).all()
 
 
+def test_members_one_by_one_give_what_their_batch_gives():
+    generator = torch.Generator().manual_seed(0)
+    networks = load_warm_start().fold(context_of(draw_anchors(4, generator), wavenumber(FREQUENCY)))
+    features = torch.randn(4, 7, 300, generator=generator)
+    one_by_one = networks(features)
+    batch = networks(features.requires_grad_())  # training needs the batch
+    assert batch.raw.requires_grad
+    torch.testing.assert_close(one_by_one.raw, batch.raw.detach(), rtol=1e-5, atol=1e-5)
+
+
 def test_warm_start_can_be_made_again():
     first, again = warm_start.fit(3), warm_start.fit(3)
     for one, other in zip(first.parameters(), again.parameters(), strict=True):
