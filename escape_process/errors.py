@@ -40,11 +40,14 @@ class NoScenesError(EscapeError):
 class SceneError(NoScenesError):
     """One scene cannot be used: its rasters or metadata are wrong.
 
-    Name the item, the asset and the value. Raised while a scene is opened it only refuses that scene; the request
-    fails when no other remains.
+    Name the item, the asset and the value. Raised while a scene is opened or read it only refuses that scene; the
+    request fails when no other remains.
     """
 
     code = "UnusableScene"
+
+    scene: str | None = None
+    """Id of the scene of a stack whose rasters broke off while they were read: the others can be used without it."""
 
 
 class UpstreamError(EscapeError):

@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from escape_process.provenance import Provenance
 from escape_process.publishing import Kept, check_targets, find_result, keep_result, read_report, results_folder
 from escape_process.readers import build_stacks, draw_samples, open_stack
 from escape_process.records import Stack
-from escape_process.report import tell_grid, tell_product, tell_reused, tell_scenes, title_of
+from escape_process.report import tell_grid, tell_product, tell_refused, tell_reused, tell_scenes, title_of
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 from escape_process.stages import (
@@ -90,31 +91,44 @@ def run(
         raise no_scenes_error(request, found)
     check_size(stacks, settings)
     opening = tell_scenes(found, stacks, footprints=request.dry_run)
-    report = {**opening, "stacks": [], "warnings": []}
+    work: dict[str, list[Any]] = {"stacks": [], "warnings": []}
     if request.dry_run:
         progress(1.0, f"{_count(scenes, 'scene')} would be used")
-        return Outcome(_item_collection([]), report, Provenance(request, settings, job).document())
+        return Outcome(_item_collection([]), {**opening, **work}, Provenance(request, settings, job).document())
 
     provenance = Provenance(request, settings, job)
+    progress = _rising(progress)
     items: list[dict[str, Any]] = []
     failures: list[SceneError] = []
-    for number, stack in enumerate(stacks):
-        share = _part(progress, 0.05 + 0.95 * number / len(stacks), 0.95 / len(stacks))
+    done, waiting = 0, deque(stacks)
+    while waiting:
+        length = 0.95 / (done + len(waiting))
+        share = _part(progress, 0.05 + done * length, length)
+        stack = waiting.popleft()
         try:
             kept, told = _answer(stack, _Context(request, settings, opening, provenance, share, cancelled, job))
         except SceneError as error:
+            share(0.0, str(error))
             failures.append(error)
-            names = [scene.id for one in stack.passes for scene in one.scenes]
-            report["refused"] = [*report["refused"], *({"id": name, "reason": str(error)} for name in names)]
+            opening = tell_refused(opening, stack, error)
+            waiting.extendleft(reversed(_rest(stack, error, request)))
             continue
+        done += 1
         items += [dict(one.item) for one in kept]
-        report["warnings"] += [one.warning for one in kept if one.warning is not None]
-        report["stacks"].append(told)
+        work["warnings"] += [one.warning for one in kept if one.warning is not None]
+        work["stacks"].append(told)
     if not items:
         raise failures[0]
-    report["seconds"] = round(time.monotonic() - started, 2)
+    report = {**opening, **work, "seconds": round(time.monotonic() - started, 2)}
     progress(1.0, f"{_count(items, 'result')} ready")
-    return Outcome(_item_collection(items), report, provenance.document(), _measured(report["stacks"]))
+    return Outcome(_item_collection(items), report, provenance.document(), _measured(work["stacks"]))
+
+
+def _rest(stack: Stack, error: SceneError, request: RetrievalRequest) -> tuple[Stack, ...]:
+    """Return what a stack is without the scene that failed; nothing where it failed as a whole."""
+    if error.scene is None:
+        return ()
+    return build_stacks([scene for one in stack.passes for scene in one.scenes if scene.id != error.scene], request)
 
 
 @dataclass(frozen=True)
@@ -235,6 +249,18 @@ def _item_collection(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _count(things: Sequence[Any], noun: str) -> str:
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _rising(progress: Progress) -> Progress:
+    """Return a progress that stays where it is while work is done again."""
+    highest = 0.0
+
+    def report(share: float, message: str) -> None:
+        nonlocal highest
+        highest = max(highest, share)
+        progress(highest, message)
+
+    return report
 
 
 def _part(progress: Progress, start: float, length: float) -> Progress:

@@ -8,6 +8,7 @@ import shapely
 from escape_process import __version__
 from escape_process.catalogue.footprints import footprint_of
 from escape_process.catalogue.items import MARKS
+from escape_process.errors import SceneError
 from escape_process.records import Found, OpenedScene, Pass, Product, Refusal, Scene, Stack
 
 
@@ -26,6 +27,16 @@ def tell_scenes(found: Found, stacks: Sequence[Stack], *, footprints: bool = Fal
         "scenes": [{**_tell_scene(scene), **place(scene.item)} for scene in used],
         "refused": [{"id": one.id, "reason": one.reason, **place(one.item)} for one in (*found.refused, *outside)],
         "notes": list(found.notes),
+    }
+
+
+def tell_refused(told: Mapping[str, Any], stack: Stack, error: SceneError) -> dict[str, Any]:
+    """Tell what `tell_scenes` told once a scene broke off in the middle, or all of a stack that failed as a whole."""
+    ids = [scene.id for one in stack.passes for scene in one.scenes if error.scene in (None, scene.id)]
+    return {
+        **told,
+        "scenes": [one for one in told["scenes"] if one["id"] not in ids],
+        "refused": [*told["refused"], *({"id": one, "reason": str(error)} for one in ids)],
     }
 
 

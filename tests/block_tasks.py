@@ -25,7 +25,7 @@ class Numbered:
     """Fills each block with a number of its own.
 
     `act` names what befalls `VICTIM`: "die" and "die once" kill the process that computes it, "refuse" raises a
-    sentence, "fail" a fault, "unreadable" fails to read it.
+    sentence about a scene, "fail" a fault, "unreadable" fails to read it.
     """
 
     folder: Path
@@ -58,7 +58,9 @@ class Numbered:
             (self.folder / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if self.act == "refuse":
-            raise SceneError("The block at 64, 0 is wrong.")
+            error = SceneError("The block at 64, 0 is wrong.")
+            error.scene = "damaged"
+            raise error
         if self.act == "fail":
             raise ZeroDivisionError("a fault of ours")
 

@@ -60,7 +60,7 @@ class StackReader:
         Raises
         ------
         SceneError
-            naming the item and the asset where a raster cannot be read to its end.
+            naming the item and the asset where a raster cannot be read to its end; its `scene` is the item's id.
         """
         dates = [self._load_pass(one, window) for one in self.stack.passes]
         return Observables(
@@ -83,6 +83,13 @@ class StackReader:
         return _blended([frames[position] for position in covering], weights)
 
     def _load_scene(self, scene: OpenedScene, window: Window) -> "_Frame":
+        try:
+            return self._load_frame(scene, window)
+        except SceneError as error:
+            error.scene = scene.id
+            raise
+
+    def _load_frame(self, scene: OpenedScene, window: Window) -> "_Frame":
         source = _source_window(scene, self.stack, window)
         if source is None:
             return _Frame.empty(window, scene)

@@ -46,7 +46,8 @@ def _write_cog(
     resampling: str = "average",
 ) -> Path:
     creation = {"blocksize": 128, "compress": "deflate", "level": 9, "overview_resampling": resampling}
-    creation["predictor"] = 2 if values.dtype == np.uint16 else 1
+    if values.dtype == np.uint16:
+        creation["predictor"] = 2
     if max(grid.shape) <= 512:
         creation["overviews"] = "none"
     profile = {"driver": "GTiff", "count": 1, "dtype": values.dtype, "nodata": nodata, "crs": grid.crs}

@@ -68,8 +68,9 @@ def test_a_block_that_kills_each_worker_is_given_up(tmp_path: Path) -> None:
     ],
 )
 def test_what_fails_in_a_worker_fails_here(tmp_path: Path, act: str, error: type[Exception], sentence: str) -> None:
-    with pytest.raises(error, match=sentence):
+    with pytest.raises(error, match=sentence) as raised:
         map_blocks(Numbered(tmp_path, act), BLOCKS, tmp_path / "blocks", Settings(engine="processes", processes=1))
+    assert not isinstance(raised.value, SceneError) or raised.value.scene == "damaged"
     assert no_workers_left()
 
 
