@@ -16,24 +16,33 @@ from escape_process.records import Band, Convention, Encoding
 
 SATURATED_DN = 65535
 """Full scale of a uint16 amplitude product: over range, not a measurement."""
+LOWEST_DB = -200.0
+"""No backscatter is as low: such values stand for missing ones, whatever the file declares."""
+HIGHEST_MEDIAN = 30.0
+"""Linear power, 15 dB: beyond what any ground returns over a window, so that such values are no linear power."""
 
 
-def infer_encoding(values: NDArray[Any]) -> Encoding:
-    """Tell how a raster stores power, from its data type and sign.
+def infer_encoding(values: NDArray[Any]) -> Encoding | None:
+    """Tell how a raster stores power, from its data type, sign and size.
 
     Parameters
     ----------
     values
-        Any shape; a sample of the raster. Non-finite values and zeros are left out.
+        Any shape; a sample of the raster without its nodata. Non-finite values, zeros and what no dB value is are left
+        out.
 
     Returns
     -------
-    "dn" for integers; of floats "db" where the median is negative, else "linear".
+    "dn" for integers; of floats "db" where the median is negative, else "linear". None where that cannot be: integers
+    below zero are no digital numbers, and a median beyond any backscatter is no linear power.
     """
     if np.issubdtype(values.dtype, np.integer):
-        return "dn"
-    valid = values[np.isfinite(values) & (values != 0)]
-    return "db" if valid.size and float(np.median(valid)) < 0 else "linear"
+        return "dn" if values.min(initial=0) >= 0 else None
+    valid = values[np.isfinite(values) & (values != 0) & (values > LOWEST_DB)]
+    median = float(np.median(valid)) if valid.size else 0.0
+    if median > HIGHEST_MEDIAN:
+        return None
+    return "db" if median < 0 else "linear"
 
 
 def decode_power(values: NDArray[Any], band: Band, nodata: float | None) -> NDArray[np.float32]:

@@ -1,6 +1,8 @@
 """Open a scene's rasters for the first time: do they agree, and what do the pixels tell that the metadata did not?"""
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,11 +14,13 @@ from rasterio.windows import Window as RasterWindow
 from escape_process.errors import SceneError
 from escape_process.readers.decode import decode_power, infer_encoding, measure_looks
 from escape_process.readers.rasters import Raster, open_layer
-from escape_process.records import Angle, Band, Grid, Mask, OpenedScene, Scene
+from escape_process.records import Angle, Band, Encoding, Grid, Mask, OpenedScene, Scene
 from escape_process.settings import Settings
 
 PROBE_EDGE = 512
-"""Pixels along each side of the central window from which encoding and looks are inferred."""
+"""Pixels along each side of the window from which encoding, unit and looks are inferred."""
+LEAST_KNOWN = 0.1
+"""Share of a window that must hold values for something to be inferred from it."""
 
 
 def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
@@ -44,20 +48,24 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
             if grid is None:
                 grid, reference = found, band.key
             _check_agreement(found, grid, scene, band.key, reference)
-            values = _probe(raster, scene, band, _central(raster))
-            resolved = band if band.encoding else replace(band, encoding=infer_encoding(values))
+            values = _sample(raster, scene, band)
+            resolved = band if band.encoding else replace(band, encoding=_inferred(values, raster, scene, band))
             bands[polarization] = resolved
             if scene.looks is None and polarization in ("HH", "VV"):
                 measured = measure_looks(decode_power(values, resolved, raster.nodatavals[band.index - 1]))
                 looks.extend([] if measured is None else [measured])
     if grid is None:
         raise SceneError(f"{scene.id} has no bands.")
+    warnings = list(scene.warnings)
+    angle = scene.angle
     for extra in (scene.angle, scene.mask):
         if extra is not None and extra.href is not None:
             with open_layer(extra, settings) as raster:
                 _check_agreement(_grid_of(raster, scene, extra.key), grid, scene, extra.key, reference)
                 _probe(raster, scene, extra, RasterWindow(0, 0, 1, 1))
-    warnings = list(scene.warnings)
+                if extra is scene.angle and scene.angle.scale is None:
+                    angle, said = _with_unit(scene.angle, _sample(raster, scene, extra))
+                    warnings += said
     assumed = [band.key for polarization, band in bands.items() if scene.bands[polarization].encoding is None]
     if assumed:
         encodings = sorted({str(band.encoding) for band in bands.values()})
@@ -72,7 +80,7 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
     else:
         number = scene.looks
     known = {field.name: getattr(scene, field.name) for field in fields(Scene)}
-    known.update(bands=bands, looks=number, warnings=tuple(warnings))
+    known.update(bands=bands, angle=angle, looks=number, warnings=tuple(warnings))
     return OpenedScene(**known, grid=grid, encoding_assumed=bool(assumed))
 
 
@@ -130,6 +138,59 @@ def _probe(raster: Raster, scene: Scene, place: Band | Angle | Mask, window: Ras
     return values
 
 
-def _central(raster: Raster) -> RasterWindow:
+def _inferred(values: NDArray[Any], raster: Raster, scene: Scene, band: Band) -> Encoding:
+    """Return how a band stores power by a sample of it, or refuse what cannot be power."""
+    known = values[_known(values, raster, band)]
+    encoding = infer_encoding(known)
+    if encoding is None:
+        median = float(np.median(known[np.isfinite(known)]))
+        raise SceneError(
+            f"Asset {band.key} of {scene.id} does not tell how it stores power, and its values ({known.dtype}, median"
+            f" {median:.4g}) are neither digital numbers, linear power nor dB: declare its encoding, or its unit and"
+            " scale."
+        )
+    return encoding
+
+
+def _with_unit(angle: Angle, values: NDArray[Any]) -> tuple[Angle, list[str]]:
+    """Return an incidence angle with the unit that its values tell, and what was assumed."""
+    whole = np.issubdtype(values.dtype, np.integer)
+    known = values[np.isfinite(values) & (values > 0)]
+    most = float(known.max(initial=0))
+    if whole and most > 100:
+        scale, unit = 0.01, "hundredths of a degree"
+    elif not whole and 0 < most <= math.pi / 2:
+        scale, unit = math.degrees(1.0), "radians"
+    else:
+        return angle, []
+    return replace(angle, scale=scale), [f"Asset {angle.key} does not tell its unit; its values are read as {unit}."]
+
+
+def _sample(raster: Raster, scene: Scene, place: Band | Angle | Mask) -> NDArray[Any]:
+    """Read a window in the middle, or beside it where there is hardly a value."""
+    middle: NDArray[Any] | None = None
+    for window in _windows(raster):
+        values = _probe(raster, scene, place, window)
+        middle = values if middle is None else middle
+        if _known(values, raster, place).mean() >= LEAST_KNOWN:
+            return values
+    if middle is None:
+        raise ValueError("a raster has at least one window")
+    return middle
+
+
+def _known(values: NDArray[Any], raster: Raster, place: Band | Angle | Mask) -> NDArray[np.bool_]:
+    """Tell which values are there: finite, not 0 and not nodata."""
+    known: NDArray[np.bool_] = np.isfinite(values) & (values != 0)
+    declared = place.nodata if isinstance(place, Band) else None
+    for missing in (raster.nodatavals[place.index - 1], declared):
+        if missing is not None and math.isfinite(missing):
+            known &= values != missing
+    return known
+
+
+def _windows(raster: Raster) -> Iterator[RasterWindow]:
+    """Yield windows to look into, the central one first."""
     height, width = min(raster.height, PROBE_EDGE), min(raster.width, PROBE_EDGE)
-    return RasterWindow((raster.width - width) // 2, (raster.height - height) // 2, width, height)
+    for down, across in sorted(itertools.product((0.5, 0.25, 0.75), repeat=2), key=lambda at: at != (0.5, 0.5)):
+        yield RasterWindow(int((raster.width - width) * across), int((raster.height - height) * down), width, height)

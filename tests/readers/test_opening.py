@@ -1,5 +1,6 @@
 """A scene's rasters agree, or the sentence names the one that does not."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from affine import Affine
 from scenes import CRS, ORIGIN, MakeScene, quad, write
 
 from escape_process.errors import EscapeError, SceneError, UpstreamError
-from escape_process.readers import open_scene
+from escape_process.readers import load_observables, open_scene
+from escape_process.records import Pass, Stack, Window
 from escape_process.settings import Settings
 
 SETTINGS = Settings()
@@ -107,3 +109,63 @@ def test_an_angle_in_a_band_that_is_not_there_is_refused(make_scene: MakeScene) 
     scene = replace(scene, angle=replace(scene.angle, index=2))
     with pytest.raises(SceneError, match="Asset LIN of scene has 1 bands, so band 2 cannot be read"):
         open_scene(scene, SETTINGS)
+
+
+UNTOLD: dict[str, object] = {"band": {"encoding": None}}
+
+
+def test_nodata_tells_nothing_of_the_encoding(make_scene: MakeScene) -> None:
+    """Most of the sample is missing: -9999 is no backscatter in dB, declared or not."""
+    rasters = quad((40, 60))
+    for values in rasters.values():
+        values[:30] = -9999.0
+    for profile in ({"nodata": -9999.0}, {}):
+        opened = open_scene(make_scene(rasters, profile=profile, **UNTOLD), SETTINGS)
+        assert {band.encoding for band in opened.bands.values()} == {"linear"}
+
+
+def test_an_empty_middle_tells_nothing(make_scene: MakeScene) -> None:
+    rasters = {name: 10 * np.log10(np.full((1600, 1600), 0.1, np.float32)) for name in ("HH", "HV", "VV")}
+    for values in rasters.values():
+        values[500:1100, 500:1100] = np.nan
+    opened = open_scene(make_scene(rasters, **UNTOLD), SETTINGS)
+    assert {band.encoding for band in opened.bands.values()} == {"db"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype", "median"),
+    [
+        (lambda power: np.sqrt(power) * 10**4.15, np.float32, "4467"),
+        (lambda power: 1000 * np.log10(power), np.int16, "-1000"),
+    ],
+    ids=["digital numbers as floats", "hundredths of a dB"],
+)
+def test_values_that_are_no_power_are_refused(
+    make_scene: MakeScene, stored: Callable[[np.ndarray], np.ndarray], dtype: type, median: str
+) -> None:
+    rasters = {name: stored(values).astype(dtype) for name, values in quad((40, 60)).items()}
+    with pytest.raises(SceneError, match=rf"Asset HH of scene .*\({dtype.__name__}, median {median}\).*declare its"):
+        open_scene(make_scene(rasters, **UNTOLD), SETTINGS)
+    open_scene(make_scene(rasters, band={"encoding": "dn"}), SETTINGS)  # declared: the item's word counts
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "scale", "unit"),
+    [
+        (np.radians(35.0), np.float32, np.degrees(1.0), "radians"),
+        (3500, np.uint16, 0.01, "hundredths of a degree"),
+        (35.0, np.float32, None, None),
+        (35, np.uint8, None, None),
+    ],
+)
+def test_an_angle_without_a_unit_is_told_by_its_values(
+    make_scene: MakeScene, values: float, dtype: type, scale: float | None, unit: str | None
+) -> None:
+    scene = make_scene(quad((40, 60)), angle=np.full((40, 60), values, dtype))
+    opened = open_scene(scene, SETTINGS)
+    assert opened.angle.scale == (None if scale is None else pytest.approx(scale))
+    said = f"Asset LIN does not tell its unit; its values are read as {unit}."
+    assert opened.warnings == (() if unit is None else (said,))
+    stack = Stack((Pass("pass", (opened,)),), opened.grid, Window(0, 0, 40, 60), factor=1)
+    observed = load_observables(stack, stack.window, SETTINGS)
+    assert np.degrees(observed.incidence_angle) == pytest.approx(35.0, abs=1e-3)

@@ -315,7 +315,7 @@ def _missing_of_angle_and_mask(properties: Mapping[str, Any], assets: Mapping[st
             yield "No incidence angle: add a raster of it, or declare incidence_angle_deg."
     for asset, band in angles:
         if "unit" not in band and band["name"].startswith("local"):
-            yield f"{file_name(asset['href'])} does not tell its unit: readers will take it to be degrees."
+            yield f"{file_name(asset['href'])} does not tell its unit: readers will tell it by its values."
     for asset, band in bands:
         if band.get("name") == "mask" and "classification:classes" not in band:
             yield f"{file_name(asset['href'])} does not tell what its values mean: declare mask_classes."
