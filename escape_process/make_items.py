@@ -18,7 +18,9 @@ from escape_process.readers.listing import (
     family_module,
     folders_without_product,
     group_products,
+    group_stacks,
     is_archive,
+    is_geotiff,
     list_files,
     tell_apart,
 )
@@ -36,7 +38,7 @@ _TERRAIN = {"dem": "Terrain model", "geoid": "Height of the geoid above the elli
 
 NOTHING_HERE = (
     "holds no product that is recognized: neither a GeoTIFF named by a polarization, such as HH.tif or scene_HH.tif,"
-    " nor files of another family."
+    " nor one with bands described so, nor files of another family."
 )
 
 
@@ -162,7 +164,7 @@ def find_products(places: Sequence[str], out: Path, settings: Settings) -> Itera
             continue
         any_found = False
         plain = [href for href in files if not is_archive(href)]
-        products = group_products(plain)
+        products = _products_of(plain, settings)
         yield from products
         for name in folders_without_product(place, plain, products):
             any_found = True
@@ -174,20 +176,30 @@ def find_products(places: Sequence[str], out: Path, settings: Settings) -> Itera
         if not products and not any_found:
             yield Failure(_name(place), InvalidInputError(f"The folder {_name(place)!r} {NOTHING_HERE}"))
     if loose:
-        products = group_products(loose)
+        products = _products_of(loose, settings)
         yield from products
         if not products:
             names = ", ".join(_name(href) for href in loose[:3])
             yield Failure(names, InvalidInputError(f"Of {names} none is recognized as (a part of) a product."))
 
 
+def _products_of(files: Sequence[str], settings: Settings) -> list[ProductFiles]:
+    """Group files into products: by their names, then by what GeoTIFFs of several bands say of them."""
+    products = group_products(files)
+    return products + group_stacks(files, products, settings)
+
+
 def _products_of_archive(archive: str, folder: Path, settings: Settings) -> Iterator[ProductFiles | Failure]:
     name = _name(archive)
     try:
-        if not group_products(archived_names(archive, settings)):
-            raise InvalidInputError(f"The archive {name} {NOTHING_HERE}")
-        files = list_files(str(unpack(archive, folder, settings)), settings)
-        yield from group_products(files)
+        nothing = InvalidInputError(f"The archive {name} {NOTHING_HERE}")
+        names = archived_names(archive, settings)
+        if not group_products(names) and not any(map(is_geotiff, names)):
+            raise nothing
+        products = _products_of(list_files(str(unpack(archive, folder, settings)), settings), settings)
+        if not products:
+            raise nothing
+        yield from products
     except EscapeError as error:
         yield Failure(name, error)
 
@@ -236,7 +248,7 @@ def make_item(
 
 
 def _only_product(folder: Path, settings: Settings) -> ProductFiles:
-    products = group_products(list_files(str(folder), settings))
+    products = _products_of(list_files(str(folder), settings), settings)
     if len(products) != 1:
         few = f"The folder {folder.name!r} {NOTHING_HERE}"
         raise InvalidInputError(

@@ -50,6 +50,11 @@ def is_archive(href: str) -> bool:
     return file_name(href).lower().endswith(ARCHIVES)
 
 
+def is_geotiff(href: str) -> bool:
+    """Tell from its name whether a file is a GeoTIFF."""
+    return file_name(href).lower().endswith((".tif", ".tiff"))
+
+
 def list_files(place: str, settings: Settings, skip: Path | None = None) -> list[str]:
     """Return the files of a place, in order: of a folder all below it, of an address all under it.
 
@@ -149,6 +154,26 @@ def group_products(files: Sequence[str]) -> list[ProductFiles]:
         held = folder.removesuffix(".data")
         folders[posixpath.dirname(held) if folder != held and held in headers else folder].append(href)
     return [product for folder in folders for product in _products_of_folder(folder, folders[folder])]
+
+
+def group_stacks(files: Sequence[str], products: Sequence[ProductFiles], settings: Settings) -> list[ProductFiles]:
+    """Group GeoTIFFs of several bands that no product holds into products: what they are is told inside them.
+
+    Folders with another product are left out. Angle and mask belong to the stack that they share a folder with.
+    """
+    used = {posixpath.dirname(href) for product in products for href in product.hrefs}
+    found: dict[str, list[str]] = defaultdict(list)
+    beside: dict[str, list[str]] = defaultdict(list)
+    for href in files:
+        folder = posixpath.dirname(href)
+        if folder not in used:
+            known = geotiff.kind_of(file_name(href)) is not None
+            (beside if known or not geotiff.is_stack(href, settings) else found)[folder].append(href)
+    return [
+        ProductFiles(posixpath.splitext(file_name(href))[0], (href, *beside[folder]), None)
+        for folder, stacks in found.items()
+        for href in stacks
+    ]
 
 
 def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]:

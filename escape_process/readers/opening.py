@@ -66,7 +66,8 @@ def open_scene(scene: Scene, settings: Settings) -> OpenedScene:
                 if extra is scene.angle and scene.angle.scale is None:
                     angle, said = _with_unit(scene.angle, _sample(raster, scene, extra))
                     warnings += said
-    assumed = [band.key for polarization, band in bands.items() if scene.bands[polarization].encoding is None]
+    assumed = [band.key for name, band in bands.items() if scene.bands[name].encoding is None]
+    assumed = list(dict.fromkeys(assumed))
     if assumed:
         encodings = sorted({str(band.encoding) for band in bands.values()})
         warnings.append(f"The encoding of {', '.join(assumed)} is not declared; read as {', '.join(encodings)}.")

@@ -168,7 +168,7 @@ def test_angles_and_mask_are_told_from_polarizations(quad: Path) -> None:
         "ellipsoid_incidence_angle": ["data", "ellipsoid-incidence-angle"],
         "mask": ["metadata", "data-mask"],
     }
-    assert any("does not tell its unit" in warning for warning in made.warnings)
+    assert any("does not tell the angles' unit" in warning for warning in made.warnings)
     assert any("mask_classes" in warning for warning in made.warnings)
 
 

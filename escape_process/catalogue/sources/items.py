@@ -235,7 +235,11 @@ def _properties(declared: Declaration, described: Description) -> dict[str, Any]
 
 
 def _polarizations(asset: Mapping[str, Any]) -> list[str]:
-    return [band["name"] for band in asset.get("bands", ()) if band.get("name") in _POLARIZATIONS]
+    return [band["name"] for band in asset.get("bands", ()) if _is_power(band)]
+
+
+def _is_power(band: Mapping[str, Any]) -> bool:
+    return band.get("name") in _POLARIZATIONS
 
 
 def _asset(described: Mapping[str, Any], declared: Declaration) -> dict[str, Any]:
@@ -251,7 +255,8 @@ def _asset(described: Mapping[str, Any], declared: Declaration) -> dict[str, Any
         if declared.encoding is not None and FAMILY_FIELD not in asset:  # a family's reader yields linear power
             roles = [role for role in roles if role != "amplitude"]
             roles += ["amplitude"] if declared.encoding == "amplitude" else []
-            asset["bands"] = [{**band, "unit": UNITS[declared.encoding]} for band in asset["bands"]]
+            unit = {"unit": UNITS[declared.encoding]}
+            asset["bands"] = [{**band, **(unit if _is_power(band) else {})} for band in asset["bands"]]
         asset["roles"] = roles
         if declared.calibration_factor_db is not None and FAMILY_FIELD not in asset:
             asset[CALIBRATION_FIELD] = declared.calibration_factor_db
@@ -292,7 +297,7 @@ def _missing(item: Mapping[str, Any]) -> Iterable[str]:
         said = "Nothing" if words is None else f"Nothing but the words {words!r}"
         yield f"{said} tells whether the values are sigma0, gamma0 or beta0: declare the radiometry."
     plain = [asset for asset in measured if FAMILY_FIELD not in asset]
-    if any("unit" not in band for asset in plain for band in asset["bands"]):
+    if any("unit" not in band for asset in plain for band in asset["bands"] if _is_power(band)):
         yield "Nothing tells whether the values are digital numbers, linear power or dB: declare the encoding."
     yield from _missing_of_angle_and_mask(properties, assets)
     if "sar:frequency_band" not in properties and "sar:center_frequency" not in properties:
@@ -315,7 +320,7 @@ def _missing_of_angle_and_mask(properties: Mapping[str, Any], assets: Mapping[st
             yield "No incidence angle: add a raster of it, or declare incidence_angle_deg."
     for asset, band in angles:
         if "unit" not in band and band["name"].startswith("local"):
-            yield f"{file_name(asset['href'])} does not tell its unit: readers will tell it by its values."
+            yield f"{file_name(asset['href'])} does not tell the angles' unit: readers will tell it by the values."
     for asset, band in bands:
         if band.get("name") == "mask" and "classification:classes" not in band:
             yield f"{file_name(asset['href'])} does not tell what its values mean: declare mask_classes."

@@ -1,4 +1,4 @@
-"""Georeferenced GeoTIFFs, one a polarization on one grid: JAXA's levels 1.5, 2.1, 2.2, analysis-ready data, one's own.
+"""Georeferenced GeoTIFFs, one a polarization on one grid or one of several bands: JAXA's levels, analysis-ready, own.
 
 `describe` says what a STAC item of such a set is made of. What no metadata tells stays unsaid: nothing is guessed.
 """
@@ -11,7 +11,15 @@ from escape_process.hrefs import file_name
 from escape_process.readers.computed import id_from
 from escape_process.readers.footprints import footprint_of
 from escape_process.readers.geotiff.card4l import hints_of_card4l
-from escape_process.readers.geotiff.files import POLARIZATIONS, RasterFile, RasterSet, find_rasters, kind_of, outline
+from escape_process.readers.geotiff.files import (
+    POLARIZATIONS,
+    RasterFile,
+    RasterSet,
+    find_rasters,
+    is_stack,
+    kind_of,
+    outline,
+)
 from escape_process.readers.geotiff.hints import Hints, read_hints
 from escape_process.readers.geotiff.jaxa import hints_of_alos2, hints_of_mosaic
 from escape_process.readers.geotiff.leader import hints_of_leader
@@ -20,7 +28,7 @@ from escape_process.readers.geotiff.summary import hints_of_summary
 from escape_process.records import Description, Encoding
 from escape_process.settings import Settings
 
-__all__ = ["POLARIZATIONS", "describe", "kind_of", "recognises"]
+__all__ = ["POLARIZATIONS", "describe", "is_stack", "kind_of", "recognises"]
 
 UNITS: Mapping[Encoding, str] = {"dn": "DN", "linear": "1", "db": "dB"}
 """Band unit of each encoding that a product can tell."""
@@ -35,6 +43,9 @@ _COMPANIONS = {
     "kml": (re.compile(r"\.kml$", re.IGNORECASE), "application/vnd.google-earth.kml+xml", "Outline"),
 }
 """Key, file name, media type and title of files that are no rasters."""
+
+KEYS = {"local_angle": "local_incidence_angle", "ellipsoid_angle": "ellipsoid_incidence_angle", "mask": "mask"}
+"""Asset key and band name of what is no backscatter."""
 
 _ORIENTATION = {"H": "horizontal", "V": "vertical"}
 
@@ -52,7 +63,8 @@ def describe(
     Parameters
     ----------
     hrefs
-        One GeoTIFF a polarization (HH.tif, scene_HH.tif, IMG-HH-ALOS2...tif, ...), all on one grid; beside them, where
+        One GeoTIFF a polarization (HH.tif, scene_HH.tif, IMG-HH-ALOS2...tif, ...), all on one grid, or one whose bands
+        are described so; beside them, where
         there are, a local incidence angle (*_LIN.tif, local_incidence_angle.tif, ...), a mask (mask.tif, *_MSK.tif),
         JAXA's summary.txt, leader or XML, or a manifest.json that names a NISAR granule.
     dem
@@ -70,7 +82,7 @@ def describe(
         where a file is missing or its host fails.
     """
     found = find_rasters(hrefs, settings)
-    hints = read_hints(hrefs, [file.href for file in found.bands.values()], _SOURCES, settings)
+    hints = read_hints(hrefs, [file.label for file in found.bands.values()], _SOURCES, settings)
     given = name or folder_name(found.first.href) or "scene"
     properties = {
         "platform": None,  # the order of a familiar item
@@ -108,48 +120,69 @@ def _band_fields(name: str, file: RasterFile, unit: str | None) -> dict[str, Any
 
 
 def _assets(hints: Hints, found: RasterSet) -> dict[str, Any]:
-    assets: dict[str, Any] = {}
-    for name, file in found.bands.items():
-        sent, received = (_ORIENTATION[letter] for letter in name)
-        encoding = _encoding(hints, file)
-        assets[name] = {
+    """Return an asset a file: of each polarization, or of all where they are bands of one file."""
+    stack = {kind: file for kind, file in found.by_kind.items() if file.several}
+    assets: dict[str, Any] = {"backscatter": _stack_asset(hints, found, stack)} if stack else {}
+    for kind, file in found.by_kind.items():
+        if file.several:
+            continue
+        if kind in POLARIZATIONS:
+            assets[kind] = _polarization_asset(hints, kind, file)
+            continue
+        key = KEYS[kind]
+        assets[key] = {
             "href": file.href,
             "type": file.media_type,
-            "title": f"{name} backscatter",
-            "description": f"Sent {sent}, received {received}.",
-            "roles": ["data", *([hints.radiometry] if hints.radiometry else [])],
-            "sar:polarizations": [name],
-            "bands": [_band_fields(name, file, file.unit if encoding is None else UNITS[encoding])],
-        }
-        if hints.calibration_factor_db is not None and encoding == "dn":
-            assets[name]["escape:calibration_factor_db"] = hints.calibration_factor_db
-        if name in hints.noise_floor_db:
-            assets[name]["escape:noise_floor_db"] = hints.noise_floor_db[name]
-    for kind, angle in (("local", found.local_angle), ("ellipsoid", found.ellipsoid_angle)):
-        if angle is not None:
-            key = f"{kind}_incidence_angle"
-            band = _band_fields(key, angle, angle.unit)
-            if angle.unit is None and hints.angle_scale is not None:
-                band |= {"unit": "deg", "raster:scale": hints.angle_scale, "raster:offset": 0.0}
-            assets[key] = {
-                "href": angle.href,
-                "type": angle.media_type,
-                "title": f"{kind.capitalize()} incidence angle",
-                "roles": ["data", key.replace("_", "-")],
-                "bands": [band],
-            }
-    if found.mask is not None:
-        band = _band_fields("mask", found.mask, found.mask.unit)
-        if hints.mask_classes:
-            band["classification:classes"] = _classes(hints.mask_classes)
-        assets["mask"] = {
-            "href": found.mask.href,
-            "type": found.mask.media_type,
-            "title": "Mask",
-            "roles": ["metadata", "data-mask"],
-            "bands": [band],
+            "title": key.replace("_", " ").capitalize(),
+            "roles": ["metadata", "data-mask"] if kind == "mask" else ["data", key.replace("_", "-")],
+            "bands": [_fields_of(hints, kind, file)],
         }
     return assets
+
+
+def _polarization_asset(hints: Hints, name: str, file: RasterFile) -> dict[str, Any]:
+    sent, received = (_ORIENTATION[letter] for letter in name)
+    asset: dict[str, Any] = {
+        "href": file.href,
+        "type": file.media_type,
+        "title": f"{name} backscatter",
+        "description": f"Sent {sent}, received {received}.",
+        "roles": ["data", *([hints.radiometry] if hints.radiometry else [])],
+        "sar:polarizations": [name],
+        "bands": [_fields_of(hints, name, file)],
+    }
+    if hints.calibration_factor_db is not None and _encoding(hints, file) == "dn":
+        asset["escape:calibration_factor_db"] = hints.calibration_factor_db
+    if name in hints.noise_floor_db:
+        asset["escape:noise_floor_db"] = hints.noise_floor_db[name]
+    return asset
+
+
+def _stack_asset(hints: Hints, found: RasterSet, stack: Mapping[str, RasterFile]) -> dict[str, Any]:
+    """Describe one file of many bands: those that nothing is known of are numbered."""
+    bands = {file.index: _fields_of(hints, kind, file) for kind, file in stack.items()}
+    return {
+        "href": found.first.href,
+        "type": found.first.media_type,
+        "title": "Backscatter",
+        "roles": ["data", *([hints.radiometry] if hints.radiometry else [])],
+        "sar:polarizations": list(found.bands),
+        "bands": [bands.get(index, {"name": f"band_{index}"}) for index in range(1, max(bands) + 1)],
+    }
+
+
+def _fields_of(hints: Hints, kind: str, file: RasterFile) -> dict[str, Any]:
+    """Describe a band by what it holds."""
+    if kind in POLARIZATIONS:
+        encoding = _encoding(hints, file)
+        return _band_fields(kind, file, file.unit if encoding is None else UNITS[encoding])
+    band = _band_fields(KEYS[kind], file, file.unit)
+    if kind == "mask":
+        if hints.mask_classes:
+            band["classification:classes"] = _classes(hints.mask_classes)
+    elif file.unit is None and hints.angle_scale is not None:
+        band |= {"unit": "deg", "raster:scale": hints.angle_scale, "raster:offset": 0.0}
+    return band
 
 
 def _companions(hrefs: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from pyproj import CRS
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 
-from escape_process.errors import InvalidInputError
+from escape_process.errors import EscapeError, InvalidInputError
 from escape_process.hrefs import file_name, is_remote, open_raster
 from escape_process.readers.footprints import hull_of_rows
 from escape_process.records import Grid
@@ -25,11 +25,12 @@ POLARIZATIONS = ("HH", "HV", "VH", "VV")
 LONGEST_EDGE = 200_000
 MOST_PIXELS = 4 * 10**9
 """Of one raster: beyond any L-band scene, so that a damaged or hostile header starts no endless read."""
+MOST_BANDS = 100
 LARGEST_BLOCK = 2**30
 """Bytes of one strip or tile, which is decoded as a whole."""
 
 _ANGLE_WORDS = frozenset({"lin", "linci", "lia", "inc", "incidence", "incidenceangle", "localincidenceangle", "theta"})
-_ELLIPSOID_WORDS = frozenset({"ellipsoid", "ellipsoidal"})
+_ELLIPSOID_WORDS = frozenset({"ellipsoid", "ellipsoidal", "incidenceanglefromellipsoid"})
 _MASK_WORDS = frozenset({"msk", "mask"})
 _PIXELS_AT_A_TIME = 2**23
 _TILE = 512
@@ -42,9 +43,15 @@ _GEOTIFF = "image/tiff; application=geotiff"
 
 @dataclass(frozen=True)
 class RasterFile:
-    """One single-band raster and what it says of itself."""
+    """One band of a raster and what it says of itself."""
 
     href: str
+    index: int
+    """Of the band, from 1."""
+    label: str
+    """What names the band: the file's name, where it has several bands also the band's description."""
+    several: bool
+    """Whether the file has other bands."""
     crs: CRS
     transform: Affine
     shape: tuple[int, int]
@@ -94,10 +101,10 @@ class RasterSet:
         return next(iter(self.bands.values()))
 
     @property
-    def files(self) -> tuple[RasterFile, ...]:
-        """All rasters."""
-        others = (self.local_angle, self.ellipsoid_angle, self.mask)
-        return (*self.bands.values(), *(file for file in others if file is not None))
+    def by_kind(self) -> Mapping[str, RasterFile]:
+        """All rasters by what they hold, as `kind_of` calls it."""
+        others = {"local_angle": self.local_angle, "ellipsoid_angle": self.ellipsoid_angle, "mask": self.mask}
+        return {**self.bands, **{kind: file for kind, file in others.items() if file is not None}}
 
 
 def kind_of(name: str) -> str | None:
@@ -113,69 +120,147 @@ def kind_of(name: str) -> str | None:
     words = set(re.split(r"[^a-z0-9]+", stem))
     if words & _MASK_WORDS:
         return "mask"
-    if words & _ANGLE_WORDS:
+    if words & (_ANGLE_WORDS | {"incidenceanglefromellipsoid"}):
         return "ellipsoid_angle" if words & _ELLIPSOID_WORDS else "local_angle"
     found = [name for name in POLARIZATIONS if name.lower() in words]
     return found[0] if len(found) == 1 else None
 
 
+def kind_of_band(description: str | None) -> str | None:
+    """Tell from a band's description what it holds, as `kind_of` from a file's name: HH, Sigma0_HH, mask, ..."""
+    return kind_of(f"{re.sub(r'[^A-Za-z0-9_-]+', ' ', description or '')}.tif")
+
+
 def describe_raster(href: str, settings: Settings) -> RasterFile:
-    """Read a raster's header.
+    """Read the header of a raster of one band.
 
     Raises
     ------
     InvalidInputError
-        where it has several bands, no CRS, no georeference, or an absurd size.
+        where it has several bands, no CRS, no georeference, a grid that is not north-up, or an absurd size.
     SceneError
         where it is not a GeoTIFF.
     UpstreamError
         where it is missing or its host fails.
     """
+    (file, *others) = _described(href, settings)
+    if others:
+        raise InvalidInputError(
+            f"The raster {file.name} has {1 + len(others)} bands; one file a polarization is needed."
+        )
+    return file
+
+
+def describe_bands(href: str, settings: Settings) -> Mapping[str, RasterFile]:
+    """Read the header of a raster of several bands; return those by kind whose descriptions tell it.
+
+    Raises
+    ------
+    InvalidInputError, SceneError, UpstreamError
+        as `describe_raster`; also where two bands are described alike.
+    """
+    found: dict[str, RasterFile] = {}
+    for file in _described(href, settings):
+        kind = kind_of_band(file.label)
+        if kind in found:
+            raise InvalidInputError(
+                f"The bands {found[kind].index} and {file.index} of {file.name} both are described as"
+                f" {kind.replace('_', ' ')}: leave one of them out."
+            )
+        if kind is not None:
+            found[kind] = replace(file, label=f"{file.name} {file.label}")
+    return found
+
+
+def is_stack(href: str, settings: Settings) -> bool:
+    """Tell whether a file is a GeoTIFF of several bands, one of which is described by a polarization."""
+    if posixpath.splitext(file_name(href))[1].lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        with open_raster(href, settings) as dataset:
+            return any(kind_of_band(text) in POLARIZATIONS for text in dataset.descriptions if dataset.count > 1)
+    except EscapeError:
+        return False  # whatever it is, nothing says that it is a scene
+
+
+def _described(href: str, settings: Settings) -> list[RasterFile]:
     name = file_name(href)
     with open_raster(href, settings) as dataset:
-        count, crs, transform = dataset.count, dataset.crs, dataset.transform
-        nodata, dtype, unit = dataset.nodata, dataset.dtypes[0], dataset.units[0]
-        shape, scale, offset = dataset.shape, dataset.scales[0], dataset.offsets[0]
+        count, crs, transform, shape = dataset.count, dataset.crs, dataset.transform, dataset.shape
         layout = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
-        block, overviews = dataset.block_shapes[0], tuple(dataset.overviews(1))
-    if count != 1:
-        raise InvalidInputError(f"The raster {name} has {count} bands; one file a polarization is needed.")
+        if count > MOST_BANDS:
+            raise InvalidInputError(f"The raster {name} has {count} bands: no scene has as many.")
+        parts = list(
+            zip(
+                dataset.dtypes,
+                dataset.nodatavals,
+                dataset.units,
+                dataset.scales,
+                dataset.offsets,
+                dataset.block_shapes,
+                dataset.descriptions,
+                strict=True,
+            )
+        )
+        overviews = [tuple(dataset.overviews(index)) for index in dataset.indexes]
+    _check_header(name, shape, crs, transform)
+    files = []
+    for index, (dtype, nodata, unit, scale, offset, block, description) in enumerate(parts, 1):
+        _check_values(name, dtype, block)
+        files.append(
+            RasterFile(
+                href=href,
+                index=index,
+                label=name if count == 1 else description or "",
+                several=count > 1,
+                crs=CRS.from_user_input(crs),
+                transform=transform,
+                shape=shape,
+                dtype=dtype,
+                nodata=nodata,
+                unit=unit or None,
+                scale=float(scale),
+                offset=float(offset),
+                media_type=_COG if layout == "COG" else _GEOTIFF,
+                overviews=overviews[index - 1],
+            )
+        )
+    return files
+
+
+def _check_header(name: str, shape: tuple[int, int], crs: Any, transform: Affine) -> None:
     if max(shape) > LONGEST_EDGE or shape[0] * shape[1] > MOST_PIXELS:
         raise InvalidInputError(f"The raster {name} claims {shape[0]} x {shape[1]} pixels: no scene is as large.")
-    if block[0] * block[1] * np.dtype(dtype).itemsize > LARGEST_BLOCK:
-        raise InvalidInputError(
-            f"The raster {name} lies in blocks of {block[0]} x {block[1]} pixels, too large to decode: tile it anew."
-        )
-    if np.dtype(dtype).kind not in "iuf":
-        raise InvalidInputError(f"The raster {name} holds {dtype} values: real numbers are needed, such as power.")
     if crs is None:
         raise InvalidInputError(f"The raster {name} has no CRS: georeference it first.")
     if transform == Affine.identity():
         raise InvalidInputError(f"The raster {name} has a CRS but no position: georeference it first.")
     if not np.isfinite(tuple(transform)).all() or transform.is_degenerate:
         raise InvalidInputError(f"The raster {name} has a georeference that maps no ground: georeference it anew.")
-    return RasterFile(
-        href=href,
-        crs=CRS.from_user_input(crs),
-        transform=transform,
-        shape=shape,
-        dtype=dtype,
-        nodata=nodata,
-        unit=unit or None,
-        scale=float(scale),
-        offset=float(offset),
-        media_type=_COG if layout == "COG" else _GEOTIFF,
-        overviews=overviews,
-    )
+    if transform.b or transform.d or transform.e >= 0 or transform.a <= 0:
+        raise InvalidInputError(
+            f"The raster {name} has a rotated or south-up grid: warp it to a north-up grid first (gdalwarp)."
+        )
+
+
+def _check_values(name: str, dtype: str, block: tuple[int, int]) -> None:
+    if block[0] * block[1] * np.dtype(dtype).itemsize > LARGEST_BLOCK:
+        raise InvalidInputError(
+            f"The raster {name} lies in blocks of {block[0]} x {block[1]} pixels, too large to decode: tile it anew."
+        )
+    if np.dtype(dtype).kind not in "iuf":
+        raise InvalidInputError(f"The raster {name} holds {dtype} values: real numbers are needed, such as power.")
 
 
 def find_rasters(hrefs: Sequence[str], settings: Settings) -> RasterSet:
     """Find a scene's rasters by their names: HH.tif, *_HH.tif, IMG-HH-*.tif, *_LIN.tif, mask.tif and the like.
 
+    Where none is named by a polarization, one raster of several bands is taken that are described so.
+
     Raises
     ------
     InvalidInputError
-        where no raster is named by a polarization, where two rasters are named by the same one, or where grids differ.
+        where nothing is named by a polarization, where two rasters are named by the same one, or where grids differ.
     SceneError
         where a raster cannot be read.
     UpstreamError
@@ -192,18 +277,31 @@ def find_rasters(hrefs: Sequence[str], settings: Settings) -> RasterSet:
                 " folder must hold one scene."
             )
         chosen[kind] = href
-    if not set(chosen) & set(POLARIZATIONS):
-        raise InvalidInputError("There is no GeoTIFF named by a polarization, such as HH.tif or scene_HH.tif.")
     files = {kind: describe_raster(href, settings) for kind, href in chosen.items()}
+    if not set(chosen) & set(POLARIZATIONS):
+        files |= _bands_of_stack(hrefs, settings)
     found = RasterSet(
         bands={name: files[name] for name in POLARIZATIONS if name in files},
         local_angle=files.get("local_angle"),
         ellipsoid_angle=files.get("ellipsoid_angle"),
         mask=files.get("mask"),
     )
-    for file in found.files:
+    for file in found.by_kind.values():
         _check_same_grid(found.first, file)
     return found
+
+
+def _bands_of_stack(hrefs: Sequence[str], settings: Settings) -> Mapping[str, RasterFile]:
+    stacks = [href for href in hrefs if kind_of(file_name(href)) is None and is_stack(href, settings)]
+    if len(stacks) > 1:
+        names = ", ".join(sorted(map(file_name, stacks)))
+        raise InvalidInputError(f"Each of {names[:200]} has bands of polarizations: give them one by one.")
+    if not stacks:
+        raise InvalidInputError(
+            "There is no GeoTIFF named by a polarization, such as HH.tif or scene_HH.tif, nor one of several bands that"
+            " are described so."
+        )
+    return describe_bands(stacks[0], settings)
 
 
 def _check_same_grid(first: RasterFile, other: RasterFile) -> None:
@@ -222,11 +320,12 @@ def _check_same_grid(first: RasterFile, other: RasterFile) -> None:
         raise InvalidInputError(f"{names} differ in their grid: their pixels do not coincide.")
 
 
-def _valid(dataset: Any, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    values = dataset.read(1, window=window, out_shape=shape)
+def _valid(dataset: Any, index: int, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    values = dataset.read(index, window=window, out_shape=shape)
     good = np.isfinite(values)
-    if dataset.nodata is not None and np.isfinite(dataset.nodata):
-        good &= values != dataset.nodata
+    nodata = dataset.nodatavals[index - 1]
+    if nodata is not None and np.isfinite(nodata):
+        good &= values != nodata
     if values.dtype.kind == "u":  # no power is 0 digital numbers; JAXA's files often leave the nodata value out
         good &= values != 0
     return np.asarray(good)
@@ -259,15 +358,15 @@ def outline(found: RasterSet, settings: Settings) -> BaseGeometry:
     rows -= rows % _TILE if rows > _TILE and _TILE % step == 0 else 0  # whole tiles, so that none is decoded twice
 
     with ExitStack() as stack:
-        datasets = [stack.enter_context(open_raster(file.href, settings)) for file in files]
+        opened = {href: stack.enter_context(open_raster(href, settings)) for href in {file.href for file in files}}
 
         def blocks() -> Iterator[tuple[int, NDArray[np.bool_]]]:
             for top in range(0, height, rows):
                 window = Window(0, top, width, min(rows, height - top))
                 shape = (-(-int(window.height) // step), -(-width // step))
                 good = np.ones(shape, dtype=bool)
-                for dataset in datasets:
-                    good &= _valid(dataset, window, shape)
+                for file in files:
+                    good &= _valid(opened[file.href], file.index, window, shape)
                 yield top, good
 
         hull = hull_of_rows(blocks(), step)

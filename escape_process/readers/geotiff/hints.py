@@ -78,10 +78,10 @@ def read_hints(hrefs: Sequence[str], bands: Sequence[str], sources: Sequence[Sou
     Parameters
     ----------
     bands
-        The hrefs of the backscatter rasters among all.
+        What names the backscatter rasters.
     """
     beside = {file_name(href): href for href in hrefs}
-    hints = hints_of_names([file_name(href) for href in bands])
+    hints = hints_of_names(bands)
     for source in sources:
         hints = hints.over(source(beside, settings))
     return hints
