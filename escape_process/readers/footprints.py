@@ -1,16 +1,20 @@
 """Footprints of data: outlines of pixels, placed on the Earth as GeoJSON in CRS84."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
 
+from escape_process.errors import SceneError
 from escape_process.records import Grid
+
+_PIXELS_AT_A_TIME = 2**22
 
 
 def hull_of_rows(blocks: Iterable[tuple[int, NDArray[np.bool_]]], step: int = 1) -> BaseGeometry:
@@ -33,6 +37,26 @@ def hull_of_rows(blocks: Iterable[tuple[int, NDArray[np.bool_]]], step: int = 1)
             for edge in (0, 1)
         ]
     return shapely.convex_hull(shapely.MultiPoint(np.concatenate(corners)))
+
+
+def outline_of(valid: Callable[[Window], NDArray[np.bool_]], grid: Grid, name: str) -> Mapping[str, Any]:
+    """Return the footprint of the valid pixels of a product that is read by window; all of it is read once.
+
+    Raises
+    ------
+    SceneError
+        naming the product where no pixel is valid.
+    """
+    rows = max(1, _PIXELS_AT_A_TIME // grid.width)
+
+    def blocks() -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        for top in range(0, grid.height, rows):
+            yield top, valid(Window(0, top, grid.width, min(rows, grid.height - top)))
+
+    hull = hull_of_rows(blocks())
+    if hull.is_empty:
+        raise SceneError(f"{name} has no valid pixel.")
+    return footprint_of(hull, grid)
 
 
 def footprint_of(hull: BaseGeometry, grid: Grid) -> Mapping[str, Any]:

@@ -190,13 +190,15 @@ def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]
         elif not re.search(r"\.data/[^/]*$", href):
             others.append(href)
     beside = [href for href in others if geotiff.kind_of(file_name(href)) not in geotiff.POLARIZATIONS]
+    known = [href for href in beside if geotiff.kind_of(file_name(href)) is not None]
     products = []
     for key, own in by_id.items():
         held, family = family_of([file_name(href) for href in own])
         if held:
             lone = _LONE.search(key) or _MATRIX.search(key)
             name = key if lone is None else posixpath.splitext(key)[0]
-            products.append(ProductFiles(name, (*own, *(beside if lone is None else ())), family))
+            near = beside if lone is None else known if len(by_id) == 1 else ()
+            products.append(ProductFiles(name, (*own, *near), family))
     held, family = family_of([file_name(href) for href in others]) if others else (False, None)
     name = file_name(folder) or "scene"
     if held and family is not None:

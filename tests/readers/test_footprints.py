@@ -54,9 +54,9 @@ def test_remote_rasters_are_outlined_by_an_overview(tmp_path: Path, monkeypatch:
     read = []
     valid = files._valid
 
-    def counted(dataset: object, window: object, shape: tuple[int, int]) -> np.ndarray:
+    def counted(dataset: object, index: int, window: object, shape: tuple[int, int]) -> np.ndarray:
         read.append(shape)
-        return valid(dataset, window, shape)
+        return valid(dataset, index, window, shape)
 
     monkeypatch.setattr(files, "_valid", counted)
     coarse = outline(found, Settings())

@@ -9,9 +9,11 @@ import h5py
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from described_items import item_of, scene_of
 from nisar_files import CUBES, GRANULE, GRIDS, write_gcov
+from pyproj import Transformer
 from rasterio.windows import Window
 
 from escape_process.errors import EscapeError, SceneError
@@ -230,3 +232,15 @@ def test_one_product_at_a_time(tmp_path: Path) -> None:
     assert not nisar.recognises(["a.tif", "h5"])
     with pytest.raises(SceneError, match="no layer LIN"):
         read(nisar.describe([str(path)], SETTINGS), "LIN")
+
+
+def test_the_footprint_is_that_of_the_data(tmp_path: Path) -> None:
+    """Frames lie askew in their grid: what is around them is NaN."""
+    values = powers()
+    for power in values.values():
+        power[:30], power[:, 50:] = np.nan, np.nan
+    described = nisar.describe([str(write_gcov(tmp_path / "a.h5", values))], SETTINGS)
+    to_map = Transformer.from_crs("OGC:CRS84", "EPSG:32615", always_xy=True)
+    outline = shapely.transform(shapely.geometry.shape(described.geometry), to_map.transform, interleaved=False)
+    left, bottom, _, top = described.grid.bounds
+    assert outline.bounds == pytest.approx((left, bottom, left + 50 * 20, top - 30 * 20), abs=1.0)

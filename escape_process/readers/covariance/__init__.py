@@ -6,7 +6,7 @@ Both hold the same powers. With reciprocity the lexicographic vector is (S_HH, s
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
-from escape_process.hrefs import file_name
+from escape_process.hrefs import file_name, is_remote
 from escape_process.readers.computed import ComputedRaster, footprint_of, id_from
-from escape_process.readers.covariance.files import ELEMENTS, Matrix, MatrixFiles, OpenedMatrix, recognises
+from escape_process.readers.covariance.files import ANGLES, ELEMENTS, Matrix, MatrixFiles, OpenedMatrix, recognises
 from escape_process.readers.covariance.geotiffs import open_bands, open_geotiffs
 from escape_process.readers.covariance.raw import open_raw
+from escape_process.readers.footprints import outline_of
 from escape_process.records import Description, Source
 from escape_process.settings import Settings
 
@@ -77,18 +78,32 @@ def describe(hrefs: Sequence[str], settings: Settings, dem: str | None = None) -
     files = MatrixFiles.of(hrefs)
     with ExitStack() as stack:
         opened = _open(files, ELEMENTS[files.matrix], settings, stack)
-    grid = opened.grid
-    name = file_name(files.elements[ELEMENTS[files.matrix][0]])
+        grid = opened.grid
+        name = file_name(files.elements[ELEMENTS[files.matrix][0]])
+        geometry = footprint_of(grid, name)
+        if not is_remote(files.elements[ELEMENTS[files.matrix][0]]):
+            geometry = outline_of(_valid(files.matrix, opened), grid, name)
     return Description(
         id=_id_of(files),
         start=None,
         end=None,
         grid=grid,
-        geometry=footprint_of(grid, name),
-        assets=_assets(files),
+        geometry=geometry,
+        assets=_assets(files, [name for name in opened.readers if name in ANGLES.values()]),
         properties={"sar:polarizations": ["HH", "HV", "VV"]},
         warnings=opened.warnings,
     )
+
+
+def _valid(matrix: Matrix, opened: OpenedMatrix) -> Callable[[RasterWindow], NDArray[np.bool_]]:
+    """Return a function that tells where all powers of a window are there."""
+
+    def valid(window: RasterWindow) -> NDArray[np.bool_]:
+        elements = {name: opened.readers[name](window) for name in ELEMENTS[matrix]}
+        found = np.stack([powers(matrix, layer, elements) for layer in ("HH", "HV", "VV")])
+        return np.asarray((found > 0).all(axis=0))
+
+    return valid
 
 
 @contextmanager
@@ -107,6 +122,11 @@ def open_layer(source: Source, settings: Settings) -> Iterator[ComputedRaster]:
             read = opened.readers["mask_valid_pixels"]
             yield ComputedRaster(opened.grid, lambda window: (read(window) == 1).astype(np.uint8), None)
             return
+        if source.layer in ANGLES.values() and (files.many_bands or source.layer in files.angles):
+            opened = _open(files, (source.layer,), settings, stack)
+            if source.layer in opened.readers:
+                yield ComputedRaster(opened.grid, opened.readers[source.layer])
+                return
         if source.layer not in ("HH", "HV", "VV"):
             raise SceneError(f"A {files.matrix} matrix has no layer {source.layer}: it has HH, HV and VV.")
         names = needed(files.matrix, source.layer)
@@ -134,13 +154,13 @@ def _id_of(files: MatrixFiles) -> str:
     if files.many_bands:
         return id_from(re.sub(r"\.tiff?$", "", file_name(href), flags=re.IGNORECASE))
     folders = [part for part in href.split("/")[:-1] if part]
-    named = folders[-1:]
+    named = [folder.removesuffix(".data") for folder in folders[-1:]]
     if named and named[0].upper() in ("C3", "T3"):
         named = folders[-2:]
     return id_from("_".join(named))
 
 
-def _assets(files: MatrixFiles) -> dict[str, dict[str, Any]]:
+def _assets(files: MatrixFiles, angle_bands: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the matrix as one asset of three layers, its other files beside it."""
     first = ELEMENTS[files.matrix][0]
     raw = "image/tiff; application=geotiff" if files.is_geotiff else "application/octet-stream"
@@ -162,6 +182,10 @@ def _assets(files: MatrixFiles) -> dict[str, dict[str, Any]]:
             ],
         }
     }
+    for name in ANGLES.values():
+        href = files.elements[first] if name in angle_bands else files.angles.get(name)
+        if href is not None:
+            assets[name] = _angle_asset(name, href, raw, inside=name in angle_bands)
     if not files.many_bands:
         for name, href in files.elements.items():
             if name != first:
@@ -193,3 +217,20 @@ def _assets(files: MatrixFiles) -> dict[str, dict[str, Any]]:
             ],
         }
     return assets
+
+
+def _angle_asset(name: str, href: str, raw: str, *, inside: bool) -> dict[str, Any]:
+    """Describe an incidence angle: a band or a raw file, read by this module, or a GeoTIFF. Its unit is not told."""
+    plain = not inside and _is_geotiff(href)
+    return {
+        "href": href,
+        "type": "image/tiff; application=geotiff" if plain else raw,
+        "title": name.replace("_", " ").capitalize(),
+        "roles": ["data", name.replace("_", "-")],
+        **({} if plain else {"escape:family": "covariance"}),
+        "bands": [{"name": name}],
+    }
+
+
+def _is_geotiff(href: str) -> bool:
+    return file_name(href).lower().endswith((".tif", ".tiff"))

@@ -10,6 +10,7 @@ from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
 from escape_process.hrefs import file_name
+from escape_process.readers.geotiff.files import kind_of
 from escape_process.records import Grid
 
 Matrix = Literal["C3", "T3"]
@@ -18,6 +19,11 @@ ELEMENTS: Mapping[Matrix, tuple[str, ...]] = {"C3": ("C11", "C22", "C33"), "T3":
 """The elements that hold the powers."""
 
 _PLACES = ("11", "12_real", "12_imag", "13_real", "13_imag", "22", "23_real", "23_imag", "33")
+COMPLEX_ORDER: Mapping[Matrix, tuple[str, ...]] = {
+    "C3": tuple(f"C{place}" for place in ("11", "12", "13", "22", "23", "33")),
+    "T3": tuple(f"T{place}" for place in ("11", "12", "13", "22", "23", "33")),
+}
+"""Bands of a complex GeoTIFF of six whose bands have no names: the upper triangle."""
 BAND_ORDER: Mapping[Matrix, tuple[str, ...]] = {
     "C3": tuple(f"C{place}" for place in _PLACES),
     "T3": tuple(f"T{place}" for place in _PLACES),
@@ -28,9 +34,14 @@ ELEMENT_FILE = re.compile(r"(?P<element>[CT][1-4][1-4](?:_real|_imag)?)\.(?P<kin
 _HEADER = re.compile(
     r"(?P<element>[CT][1-4][1-4](?:_real|_imag)?|mask_valid_pixels)(?:\.bin|\.img)?\.hdr", re.IGNORECASE
 )
+_RAW = re.compile(r"(?P<stem>.+)\.(?:bin|img)", re.IGNORECASE)
+_RAW_HEADER = re.compile(r"(?P<stem>.+?)(?:\.bin|\.img)?\.hdr", re.IGNORECASE)
 _MASK = re.compile(r"mask_valid_pixels\.(?:bin|img)", re.IGNORECASE)
 _CONFIG = re.compile(r"config(?:_mapinfo)?\.txt", re.IGNORECASE)
 MANY_BANDS = re.compile(r"(?:.*[_.-])?(?P<matrix>[CT]3)(?:[_.-].*)?\.tiff?", re.IGNORECASE)
+
+ANGLES = {"local_angle": "local_incidence_angle", "ellipsoid_angle": "ellipsoid_incidence_angle"}
+"""Layers of an incidence angle by the kind that a name tells."""
 
 GEOREFERENCE = (
     "geocode it before it is written (SNAP: Terrain Correction; PolSARpro: import of geocoded data), so that a .hdr"
@@ -53,6 +64,8 @@ class MatrixFiles:
     headers: dict[str, str] = field(default_factory=dict)
     configs: list[str] = field(default_factory=list)
     mask: str | None = None
+    angles: dict[str, str] = field(default_factory=dict)
+    """By layer: raw files, or GeoTIFFs."""
     many_bands: bool = False
 
     @classmethod
@@ -78,7 +91,27 @@ class MatrixFiles:
                 files.configs.append(href)
             elif MANY_BANDS.fullmatch(name):
                 stacks.append(href)
-        return files._of_bands(stacks) if stacks else files._checked()
+            else:
+                files._keep_angle(href, name)
+        files = files._of_bands(stacks) if stacks else files._checked()
+        if files.is_geotiff:  # its reader reads no raw files
+            files.angles = {
+                layer: href for layer, href in files.angles.items() if _RAW.fullmatch(file_name(href)) is None
+            }
+        return files
+
+    def _keep_angle(self, href: str, name: str) -> None:
+        """Keep a raster of the incidence angle, as SNAP's localIncidenceAngle.img, or its header."""
+        if found := _RAW.fullmatch(name):
+            layer = angle_named(found["stem"])
+            if layer is not None:
+                self.angles[layer] = href  # rather than a GeoTIFF of the same
+        elif found := _RAW_HEADER.fullmatch(name):
+            layer = angle_named(found["stem"])
+            if layer is not None:
+                self.headers.setdefault(layer, href)
+        elif kind_of(name) in ANGLES:
+            self.angles.setdefault(ANGLES[str(kind_of(name))], href)
 
     def _of_bands(self, stacks: list[str]) -> "MatrixFiles":
         if len(stacks) > 1 or self.elements:
@@ -102,6 +135,8 @@ class MatrixFiles:
                 f"It is a 4 x 4 matrix ({letters[0]}4), whose second and third elements are other ones: convert it to"
                 f" {self.matrix}."
             )
+        for name in [name for name in self.elements if re.fullmatch("[CT](12|13|23)", name)]:  # complex: both parts
+            self.elements.setdefault(f"{name}_real", self.elements.pop(name))
         missing = [name for name in ELEMENTS[self.matrix] if name not in self.elements]
         if missing:
             dual = " It is a dual-pol matrix (C2)." if self.matrix == "C3" and missing == ["C33"] else ""
@@ -126,3 +161,8 @@ class OpenedMatrix:
 
 def canonical(element: str) -> str:
     return element[:3].upper() + element[3:].lower() if element[0] in "cCtT" else element.lower()
+
+
+def angle_named(text: str) -> str | None:
+    """Return the layer of an incidence angle that a name without suffix stands for."""
+    return ANGLES.get(str(kind_of(f"{text}.tif")))

@@ -14,12 +14,15 @@ from escape_process.errors import SceneError
 from escape_process.hrefs import file_name, open_raster
 from escape_process.readers.computed import check_edges, crs_of
 from escape_process.readers.covariance.files import (
+    ANGLES,
     BAND_ORDER,
+    COMPLEX_ORDER,
     ELEMENTS,
     GEOREFERENCE,
     Matrix,
     MatrixFiles,
     OpenedMatrix,
+    angle_named,
     canonical,
 )
 from escape_process.records import Grid
@@ -45,6 +48,12 @@ def open_geotiffs(files: MatrixFiles, names: Sequence[str], settings: Settings, 
             raise SceneError(f"{name} lies elsewhere than {reference}: all lie on one grid.")
         if raster.count != 1:
             raise SceneError(f"{file_name(files.elements[name])} has {raster.count} bands: an element is one band.")
+        part = file_name(files.elements[name]).rpartition(".")[0].lower()
+        if part != name.lower() and not raster.dtypes[0].startswith("complex"):
+            raise SceneError(
+                f"{file_name(files.elements[name])} holds {raster.dtypes[0]} values: give it complex, or its real part"
+                f" as {name}.tif."
+            )
         readers[name] = _band_reader(raster, 1, name)
     if grid is None:
         raise ValueError("no element was asked for")
@@ -54,22 +63,27 @@ def open_geotiffs(files: MatrixFiles, names: Sequence[str], settings: Settings, 
 def open_bands(href: str, matrix: Matrix, names: Sequence[str], settings: Settings, stack: ExitStack) -> OpenedMatrix:
     raster = stack.enter_context(open_raster(href, settings))
     label = file_name(href)
-    stated = [_element_named(text or "") for text in raster.descriptions]
+    stated = [angle_named(text or "") or _element_named(text or "") for text in raster.descriptions]
+    is_complex = any(kind.startswith("complex") for kind in raster.dtypes)
+    usual = (COMPLEX_ORDER if is_complex else BAND_ORDER)[matrix]
     warnings: tuple[str, ...] = ()
-    if not any(stated) and raster.count == len(BAND_ORDER[matrix]):
-        stated = list(BAND_ORDER[matrix])
-        warnings = (f"The bands of {label} have no names: taken as {', '.join(BAND_ORDER[matrix])}.",)
-    letters = {name[0] for name in stated if name}
-    if letters - {matrix[0]} or any("4" in name for name in stated if name):
+    if not any(stated) and raster.count == len(usual):
+        stated = list(usual)
+        warnings = (f"The bands of {label} have no names: taken as {', '.join(usual)}.",)
+    elements = [name for name in stated if name and name not in ANGLES.values()]
+    if {name[0] for name in elements} - {matrix[0]} or any("4" in name for name in elements):
         raise SceneError(f"{label} is named as {matrix}, but its bands are {', '.join(str(name) for name in stated)}.")
+    if is_complex:  # a band holds both parts of an element
+        stated = [f"{name}_real" if name and re.fullmatch("[CT](12|13|23)", name) else name for name in stated]
     missing = [name for name in ELEMENTS[matrix] if name not in stated]
     if missing:
         raise SceneError(
             f"{label} has no band {' and no band '.join(missing)} among its {raster.count}: name its bands by element,"
-            f" or give all nine of {matrix} in their usual order."
+            f" or give all {len(usual)} of {matrix} in their usual order."
         )
     grid = _grid_of(raster, label)
-    return OpenedMatrix(grid, {name: _band_reader(raster, stated.index(name) + 1, name) for name in names}, warnings)
+    wanted = [name for name in dict.fromkeys((*names, *ANGLES.values())) if name in stated]
+    return OpenedMatrix(grid, {name: _band_reader(raster, stated.index(name) + 1, name) for name in wanted}, warnings)
 
 
 def _element_named(text: str) -> str | None:
@@ -88,12 +102,13 @@ def _grid_of(raster: Any, label: str) -> Grid:
 
 
 def _band_reader(raster: Any, index: int, name: str) -> Callable[[RasterWindow], NDArray[Any]]:
-    if not np.issubdtype(np.dtype(raster.dtypes[index - 1]), np.floating):
-        raise SceneError(f"Element {name} is stored as {raster.dtypes[index - 1]}: powers are floats.")
+    kind = raster.dtypes[index - 1]
+    if not kind.startswith(("float", "complex64", "complex128")) and name not in ANGLES.values():
+        raise SceneError(f"Element {name} is stored as {kind}: powers are floats.")
     nodata = raster.nodatavals[index - 1]
 
     def read(window: RasterWindow) -> NDArray[Any]:
-        values: NDArray[Any] = raster.read(index, window=window)
+        values: NDArray[Any] = np.real(raster.read(index, window=window))
         missing = nodata is not None and math.isfinite(nodata)
         return np.where(values == nodata, np.nan, values) if missing else values
 

@@ -34,7 +34,7 @@ def open_raw(files: MatrixFiles, names: Sequence[str], settings: Settings, stack
                 " elements of a matrix share one size."
             )
         if name in names:
-            href = files.mask if name == "mask_valid_pixels" else files.elements[name]
+            href = files.mask if name == "mask_valid_pixels" else files.angles.get(name) or files.elements[name]
             readers[name] = _raw_reader(str(href), header, settings, stack)
     assumed = (f"The datum of {files.matrix} is not stated: taken as WGS-84.",) if placed.datum_assumed else ()
     return OpenedMatrix(placed.grid(*size), readers, assumed)
@@ -60,7 +60,7 @@ def _header_of(name: str, files: MatrixFiles, configs: Sequence[Config], setting
     if name in files.headers:
         label = file_name(files.headers[name])
         header = read_header(_read_text(files.headers[name], settings), label)
-        if name != "mask_valid_pixels" and header.dtype.kind != "f":
+        if name in files.elements and header.dtype.kind != "f":
             raise SceneError(f"{label} says that {name} holds integers: powers are floats (data type = 4 or 5).")
         if sized is not None and (sized.height, sized.width) != (header.height, header.width):
             raise SceneError(

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
+from escape_process.hrefs import is_remote
 from escape_process.readers.computed import ComputedRaster, check_edges, crs_of, footprint_of
+from escape_process.readers.footprints import outline_of
 from escape_process.readers.nisar.cubes import Cube, Heights, read_cube
 from escape_process.readers.nisar.datasets import Dataset
 from escape_process.readers.nisar.hdf5 import Hdf5
@@ -89,11 +91,20 @@ def describe(file: Hdf5, href: str) -> Description:
         start=said.start,
         end=said.end,
         grid=product.grid,
-        geometry=footprint_of(product.grid, file.name),
+        geometry=_footprint(product, href),
         assets=_assets(href, product, convention, cube is not None),
         properties=properties,
         warnings=tuple(warnings),
     )
+
+
+def _footprint(product: _Product, href: str) -> Mapping[str, Any]:
+    """Return the outline of the valid pixels; from afar that of the grid, since all of a layer would be fetched."""
+    whole = footprint_of(product.grid, product.file.name)
+    if is_remote(href):
+        return whole
+    power = product.terms["HH"]  # all terms are there where one is
+    return outline_of(lambda window: _window_of(power, window) > 0, product.grid, product.file.name)
 
 
 @contextmanager
