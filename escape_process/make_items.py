@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,14 +105,32 @@ def make_items(
     """
     settings = Settings() if settings is None else settings
     declared = Declaration() if declared is None else declared
-    looked_for = list(find_products(places, out, settings))
+    terrain = {"dem": dem, "geoid": geoid}
+    absent = [folder for folder in (out / UNPACKED, out) if not folder.exists()]
+    fresh: list[Path] = []
+    made = Made((), (), None)
+    try:
+        products = list(find_products(places, out, settings, fresh))
+        made = _make_all(products, settings, declared, terrain, progress)
+        path = write_catalogue(made.items, out, collection_id=collection_id) if made.items else None
+        return dataclasses.replace(made, collection=path)
+    finally:
+        _remove_unused(fresh, absent, made.items)
+
+
+def _make_all(
+    looked_for: Sequence[ProductFiles | Failure],
+    settings: Settings,
+    declared: Declaration,
+    terrain: Mapping[str, str | None],
+    progress: Callable[[float, str], None],
+) -> Made:
     products = iter(tell_apart([one for one in looked_for if isinstance(one, ProductFiles)]))
     found = [one if isinstance(one, Failure) else next(products) for one in looked_for]
     if declared.id is not None and len(found) > 1:
         raise InvalidInputError(f"id = {declared.id!r} is for one product, but {len(found)} were found.")
     made: dict[str, SourceItem] = {}
     failures = []
-    terrain = {"dem": dem, "geoid": geoid}
     for number, product in enumerate(found):
         if len(found) > 1:
             progress(number / len(found), f"Describing {product.name}")
@@ -125,8 +145,18 @@ def make_items(
             failures.append(Failure(product.name, InvalidInputError(twice)))
         else:
             made[answer.id] = answer
-    path = write_catalogue(tuple(made.values()), out, collection_id=collection_id) if made else None
-    return Made(tuple(made.values()), tuple(failures), path)
+    return Made(tuple(made.values()), tuple(failures), None)
+
+
+def _remove_unused(fresh: Sequence[Path], absent: Sequence[Path], items: Sequence[SourceItem]) -> None:
+    """Remove what this call unpacked of archives of which no item was made, and folders that it leaves empty."""
+    hrefs = [asset["href"] for one in items for asset in one.item["assets"].values()]
+    for folder in fresh:
+        if not any(href.startswith(f"{folder.resolve()}/") for href in hrefs):
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in absent:
+        with suppress(OSError):  # it holds something, or was never made
+            folder.rmdir()
 
 
 def _files_of(one: SourceItem) -> list[Any]:
@@ -146,11 +176,15 @@ def _made_or_not(
         return Failure(product.name, InvalidInputError("It cannot be described: an internal error, see the log."))
 
 
-def find_products(places: Sequence[str], out: Path, settings: Settings) -> Iterator[ProductFiles | Failure]:
+def find_products(
+    places: Sequence[str], out: Path, settings: Settings, fresh: list[Path] | None = None
+) -> Iterator[ProductFiles | Failure]:
     """Yield the products in the places given; archives are unpacked into a folder in `out`.
 
-    Loose files count as one place, so that a product's files may be given one by one.
+    Loose files count as one place, so that a product's files may be given one by one. Folders of archives that were not
+    unpacked before are added to `fresh`.
     """
+    fresh = [] if fresh is None else fresh
     unpacked = out / UNPACKED
     loose: list[str] = []
     for place in places:
@@ -172,7 +206,7 @@ def find_products(places: Sequence[str], out: Path, settings: Settings) -> Itera
         for archive in files:
             if is_archive(archive):
                 any_found = True
-                yield from _products_of_archive(archive, unpacked, settings)
+                yield from _products_of_archive(archive, unpacked, settings, fresh)
         if not products and not any_found:
             yield Failure(_name(place), InvalidInputError(f"The folder {_name(place)!r} {NOTHING_HERE}"))
     if loose:
@@ -189,14 +223,20 @@ def _products_of(files: Sequence[str], settings: Settings) -> list[ProductFiles]
     return products + group_stacks(files, products, settings)
 
 
-def _products_of_archive(archive: str, folder: Path, settings: Settings) -> Iterator[ProductFiles | Failure]:
+def _products_of_archive(
+    archive: str, folder: Path, settings: Settings, fresh: list[Path]
+) -> Iterator[ProductFiles | Failure]:
     name = _name(archive)
     try:
         nothing = InvalidInputError(f"The archive {name} {NOTHING_HERE}")
         names = archived_names(archive, settings)
         if not group_products(names) and not any(map(is_geotiff, names)):
             raise nothing
-        products = _products_of(list_files(str(unpack(archive, folder, settings)), settings), settings)
+        before = set(folder.iterdir()) if folder.is_dir() else set()
+        files = unpack(archive, folder, settings)
+        if files.parent not in before:
+            fresh.append(files.parent)
+        products = _products_of(list_files(str(files), settings), settings)
         if not products:
             raise nothing
         yield from products

@@ -347,6 +347,36 @@ def test_evil_archive_is_reported_and_the_others_made(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "ALOS2014555550-140829-HBQR2_1GUA").is_dir()
 
 
+def test_archive_of_which_no_item_is_made_leaves_nothing(tmp_path: Path) -> None:
+    write_palsar2(tmp_path / "bad")
+    (tmp_path / "bad" / "IMG-VV-ALOS2014555550-140829-HBQR2.1GUA.tif").write_bytes(b"II*\0")
+    bad = shutil.make_archive(str(tmp_path / "bad"), "zip", tmp_path / "bad")
+    assert call("make-item", bad, "--out", tmp_path / "mine").exit_code == 2
+    assert not (tmp_path / "mine").exists()
+    write_palsar2(tmp_path / "good")
+    good = shutil.make_archive(str(tmp_path / "good"), "zip", tmp_path / "good")
+    assert call("make-item", bad, good, "--out", tmp_path / "mine").exit_code == 2
+    assert len(list((tmp_path / "mine" / "unpacked").iterdir())) == 1
+    before = contents(tmp_path / "mine")
+    assert call("make-item", bad, good, "--out", tmp_path / "mine").exit_code == 2
+    assert contents(tmp_path / "mine") == before
+
+
+def test_names_in_lower_case_tell_the_same(tmp_path: Path) -> None:
+    items = []
+    for name in ("upper", "lower"):
+        folder = write_palsar2(tmp_path / name)
+        if name == "lower":
+            for path in list(folder.iterdir()):
+                path.rename(path.with_name(path.name.lower()))
+        (item,) = make_items([str(folder)], tmp_path / f"{name}-out").items
+        items.append(item)
+    upper, lower = items
+    assert upper.id == lower.id == "ALOS2014555550-140829-HBQR2_1GUA"
+    assert upper.item["properties"] == lower.item["properties"]
+    assert upper.warnings == lower.warnings
+
+
 def test_absurd_rasters_are_refused_before_they_are_read(tmp_path: Path) -> None:
     for name, options in (
         ("long", {"height": 8, "width": 250_000}),

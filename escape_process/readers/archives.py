@@ -84,14 +84,14 @@ class _Zip:
                 raise _link(self._name, found.filename)
             if found.flag_bits & 1:
                 raise InvalidInputError(f"The archive {self._name} is encrypted: decrypt it first.")
-            if not found.is_dir():
-                yield _Member(_plain(found.orig_filename), found.file_size, f"{found.CRC:08x}")
+            if not _is_folder(found):
+                yield _Member(_plain(_slashed(found.orig_filename)), found.file_size, f"{found.CRC:08x}")
 
     def contents(self) -> Iterator[tuple[str, IO[bytes]]]:
         for found in self._archive.infolist():
-            if not found.is_dir():
+            if not _is_folder(found):
                 with self._archive.open(found) as stream:
-                    yield _plain(found.orig_filename), stream
+                    yield _plain(_slashed(found.orig_filename)), stream
 
 
 class _Tar:
@@ -221,7 +221,19 @@ def _checked(archive: _Zip | _Tar, name: str, size: int) -> Sequence[_Member]:
             raise InvalidInputError(
                 f"The archive {name} of {size} bytes unpacks to more than {total} bytes: no product does."
             )
+    folders = {one[: match.start()] for one in names for match in re.finditer("/", one)}
+    if both := folders & names:
+        raise InvalidInputError(f"The archive {name} holds {_shown(min(both))} as file and folder: it is not trusted.")
     return members
+
+
+def _slashed(member: str) -> str:
+    """Return a name with the separators of the format: some programs for Windows write backslashes."""
+    return member.replace("\\", "/")
+
+
+def _is_folder(found: zipfile.ZipInfo) -> bool:
+    return found.is_dir() or _slashed(found.orig_filename).endswith("/")
 
 
 def _plain(member: str) -> str:
@@ -232,7 +244,8 @@ def _plain(member: str) -> str:
 def _check_name(member: str, archive: str) -> None:
     parts = member.split("/")
     plain = member.isprintable() and "\\" not in member and ":" not in member
-    if not plain or ".." in parts or member.startswith("/") or len(member) > 1000 or "" in parts:
+    too_long = len(member) > 1000 or max(len(part.encode("utf-8", "replace")) for part in parts) > 255
+    if not plain or too_long or ".." in parts or member.startswith("/") or "" in parts:
         raise InvalidInputError(f"The archive {archive} holds {_shown(member)}, which leads elsewhere: not trusted.")
 
 

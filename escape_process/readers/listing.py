@@ -23,7 +23,7 @@ MOST_FILES = 200_000
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 _FAMILIES: Sequence[Family] = ("ceos", "nisar", "covariance")
-_JAXA = re.compile(r"(ALOS[24][A-Z0-9]{5,20}-\d{6})[-_]([A-Z]{3}[LR]\d\.\d[A-Z_]{2}[AD])", re.ASCII)
+_JAXA = re.compile(r"(ALOS[24][A-Z0-9]{5,20}-\d{6})[-_]([A-Z]{3}[LR]\d\.\d[A-Z_]{2}[AD])", re.ASCII | re.IGNORECASE)
 """Scene id and product id, which all files of one of JAXA's products have in their names."""
 _LONE = re.compile(r"\.(h5|hdf5|he5|dim)$", re.IGNORECASE)
 """Files that are a product by themselves, a .dim with its folder of rasters."""
@@ -183,7 +183,7 @@ def _products_of_folder(folder: str, files: Sequence[str]) -> list[ProductFiles]
         name = file_name(href)
         found = _JAXA.search(name)
         if found is not None:
-            by_id["_".join(found.groups())].append(href)
+            by_id["_".join(found.groups()).upper()].append(href)
         elif _LONE.search(name) is not None or _MATRIX.search(name) is not None:
             inside = href[:-4] + ".data/"
             by_id[name].extend([href, *(one for one in files if one.startswith(inside))])

@@ -5,6 +5,7 @@ import io
 import stat
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,27 @@ def test_members_come_out_whole_and_once(tmp_path: Path, name: str) -> None:
     assert unpack(str(archive), tmp_path / "out", SETTINGS) == folder
     assert (folder / "summary.txt").stat().st_mtime_ns == stamp
     assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_backslashes_of_windows_programs_separate_folders(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", {"top\\": b"", "top\\scene\\HH.tif": LEAST, "top/summary.txt": b""})
+    folder = unpack(str(archive), tmp_path / "out", SETTINGS)
+    assert everything(folder) == ["top", "top/scene", "top/scene/HH.tif", "top/summary.txt"]
+    twice = make_zip(tmp_path / "b.zip", {"top/HH.tif": LEAST, "top\\HH.tif": LEAST})
+    with pytest.raises(InvalidInputError, match=r"holds 'HH.tif' twice"):
+        unpack(str(twice), tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_names_that_no_disk_holds_are_bad_input(tmp_path: Path, make: Callable[..., Path]) -> None:
+    """Told before anything is written, and not as a fault of the disk."""
+    for number, (members, sentence) in enumerate(
+        (({"a": b"", "a/HH.tif": LEAST}, "'a' as file and folder"), ({"a" * 256 + "/HH.tif": LEAST}, "leads elsewhere"))
+    ):
+        archive = make(tmp_path / f"{number}.{'zip' if make is make_zip else 'tar'}", members)
+        with pytest.raises(InvalidInputError, match=sentence):
+            unpack(str(archive), tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
 
 
 def test_archives_of_one_name_stay_apart(tmp_path: Path) -> None:

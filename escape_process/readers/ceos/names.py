@@ -16,10 +16,13 @@ LEADER_KEY, DEM_KEY, GEOID_KEY = "leader", "dem", "geoid"
 _NAME = re.compile(
     r"(?P<kind>IMG|LED|VOL|TRL)-(?:(?P<polarization>[HV]{2})-)?(?P<scene>ALOS[24][A-Z0-9]{5,20}-\d{6})"
     r"-(?P<mode>[A-Z]{3})(?P<look>[LR])(?P<level>\d\.\d)(?P<option>[A-Z_])(?P<projection>[A-Z_])(?P<direction>[AD])"
-    r"(?:-[BF]\d)?"
+    r"(?:-[BF]\d)?",
+    re.IGNORECASE,
 )
 """JAXA, ALOS-2/PALSAR-2 level 1.1/1.5/2.1/3.1 CEOS SAR product format description, names of the files."""
-_KIND = re.compile(r"(?P<kind>IMG|LED)-(?:(?P<polarization>[HV]{2})-)?")
+_KIND = re.compile(r"(?P<kind>IMG|LED|VOL|TRL)-(?:(?P<polarization>[HV]{2})-)?", re.IGNORECASE)
+
+_OTHERS = {"VOL": "volume", "TRL": "trailer"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class ProductFiles:
 
 def parse_name(href: str) -> ProductName | None:
     """Return what the name of a file tells; None where it is not JAXA's."""
-    name = file_name(href)
+    name = file_name(href).upper()  # copied by way of other systems, names may be in lower case
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -91,21 +94,20 @@ def files_of_hrefs(hrefs: Iterable[str], dem: str | None = None, geoid: str | No
     others: dict[str, str] = {}
     for href in hrefs:
         name = file_name(href)
-        found = _KIND.match(name)
-        if found is not None and found["kind"] == "LED":
+        found = _KIND.match(name.upper())
+        kind, polarization = (None, None) if found is None else (found["kind"], found["polarization"])
+        if kind == "LED":
             leaders.append(href)
-        elif found is not None and found["polarization"] in POLARIZATIONS and not _is_geotiff(name):
-            if found["polarization"] in images:
+        elif kind == "IMG" and polarization in POLARIZATIONS and not _is_geotiff(name):
+            if polarization in images:
                 raise SceneError(
-                    f"{file_name(images[found['polarization']])} and {name} both are {found['polarization']} images:"
-                    " give the files of one product."
+                    f"{file_name(images[polarization])} and {name} both are {polarization} images: give the files of"
+                    " one product."
                 )
-            images[found["polarization"]] = href
-        elif name.startswith("VOL-"):
-            others["volume"] = href
-        elif name.startswith("TRL-"):
-            others["trailer"] = href
-        elif name == "summary.txt":
+            images[polarization] = href
+        elif kind in _OTHERS:
+            others[_OTHERS[kind]] = href
+        elif name.lower() == "summary.txt":
             others["summary"] = href
     if len(leaders) != 1:
         raise SceneError(f"A CEOS product has one leader file (LED-...), but {len(leaders) or 'none'} is there.")

@@ -39,7 +39,7 @@ _SOURCES = (hints_of_card4l, hints_of_summary, hints_of_leader, hints_of_alos2, 
 _COMPANIONS = {
     "metadata": (re.compile(r"(?<!\.aux)\.xml$", re.IGNORECASE), "application/xml", "Metadata of the product"),
     "summary": (re.compile(r"^summary\.txt$", re.IGNORECASE), "text/plain", "Summary of the product"),
-    "leader": (re.compile(r"^LED-ALOS"), "application/octet-stream", "CEOS leader"),
+    "leader": (re.compile(r"^LED-ALOS", re.IGNORECASE), "application/octet-stream", "CEOS leader"),
     "kml": (re.compile(r"\.kml$", re.IGNORECASE), "application/vnd.google-earth.kml+xml", "Outline"),
 }
 """Key, file name, media type and title of files that are no rasters."""

@@ -13,7 +13,8 @@ from escape_process.settings import Settings
 _ALOS2 = re.compile(
     r"ALOS2(?P<orbit>\d{5})(?P<frame>\d{4})-(?P<date>\d{6})"
     r"[-_](?P<mode>SBS|UBS|UBD|HBS|HBD|HBQ|FBS|FBD|FBQ|WBS|WBD|WWS|WWD|VBS|VBD)"
-    r"(?P<look>[LR])(?P<level>1\.5|2\.1|2\.2|3\.1)[GR_][UPML_](?P<direction>[AD])"
+    r"(?P<look>[LR])(?P<level>1\.5|2\.1|2\.2|3\.1)[GR_][UPML_](?P<direction>[AD])",
+    re.IGNORECASE,
 )
 """Scene id and product id of JAXA's product format descriptions, as in IMG-HH-ALOS2014555550-140829-HBQR2.1GUA."""
 
@@ -45,9 +46,10 @@ def hints_of_alos2(beside: Mapping[str, str], settings: Settings) -> Hints:
     if match is None:
         return Hints()
     level = match["level"]
+    mode, look, direction = (match[name].upper() for name in ("mode", "look", "direction"))
     start, end = _day(match["date"])
     return Hints(
-        id=match[0].replace(".", "_").strip("_"),
+        id=match[0].upper().replace(".", "_").strip("_"),
         start=start,
         end=end,
         radiometry=_LEVEL_CONVENTION[level],
@@ -59,9 +61,9 @@ def hints_of_alos2(beside: Mapping[str, str], settings: Settings) -> Hints:
             "platform": "alos-2",
             "instruments": ["palsar-2"],
             "sar:frequency_band": "L",
-            "sar:instrument_mode": match["mode"],
-            "sar:observation_direction": _SIDE[match["look"]],
-            "sat:orbit_state": _ORBIT[match["direction"]],
+            "sar:instrument_mode": mode,
+            "sar:observation_direction": _SIDE[look],
+            "sat:orbit_state": _ORBIT[direction],
             "sat:absolute_orbit": int(match["orbit"]),
             "product:type": f"L{level}",
         },

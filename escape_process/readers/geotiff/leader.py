@@ -9,7 +9,7 @@ from escape_process.readers.ceos.leader import read_leader
 from escape_process.readers.geotiff.hints import Hints
 from escape_process.settings import Settings
 
-_LEADER = re.compile(r"LED-ALOS2\d{9}-\d{6}")
+_LEADER = re.compile(r"LED-ALOS2\d{9}-\d{6}", re.IGNORECASE)
 _POLARIZATIONS = ("HH", "HV", "VH", "VV")
 
 
@@ -22,7 +22,7 @@ def hints_of_leader(beside: Mapping[str, str], settings: Settings) -> Hints:
         leader = read_leader(href, settings)
     except EscapeError as error:
         return Hints(warnings=(f"The leader beside the rasters is not used: {error}",))
-    if not any(leader.scene_id in name for name in beside):
+    if not any(leader.scene_id in name.upper() for name in beside):
         return Hints(
             warnings=(f"The leader beside the rasters is of another scene, {leader.scene_id}: it is not used.",)
         )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.windows import Window
 
-from escape_process.readers.ceos import describe, open_layer
+from escape_process.readers.ceos import describe, open_layer, recognises
 from escape_process.records import Description, Source
 from escape_process.settings import Settings
 
@@ -223,3 +223,12 @@ def test_scene_across_the_antimeridian(tmp_path: Path, settings: Settings) -> No
     power = read(description, "HH", settings)
     assert np.nanmean(power) == pytest.approx(0.1, rel=0.05)
     assert np.isfinite(power).mean() > 0.5
+
+
+def test_names_in_lower_case_are_known(small_product: list[str], tmp_path: Path, settings: Settings) -> None:
+    lower = [str(shutil.copy(path, tmp_path / Path(path).name.lower())) for path in small_product]
+    assert recognises([Path(path).name for path in lower])
+    one, other = (describe(hrefs, settings) for hrefs in (small_product, lower))
+    assert one.id == other.id
+    assert one.properties == other.properties
+    assert set(one.assets) == set(other.assets)
