@@ -21,6 +21,7 @@ from escape_process.catalogue.collection import (
     renders,
     results_collection,
 )
+from escape_process.catalogue.item_assets import as_mapping, as_number
 from escape_process.layers import LAYERS, Layer
 from escape_process.records import Grid, Pass, Product, ProductFile, Scene
 from escape_process.request import RetrievalRequest
@@ -259,7 +260,7 @@ def _processing(
     lineage = (
         "Inversion of sigma0 in HH, HV and VV with the bare-soil model of Oh (2004) under the water cloud model by an"
         f" ensemble of {request.members} self-calibrated members in {request.mode} mode, seed {request.seed}; no"
-        " in-situ value enters. Faraday rotation is not corrected."
+        f" in-situ value enters. {' '.join(sorted({_faraday(scene.item) for scene in pass_.scenes}))}"
     )
     facility = {"processing:facility": settings.public_url} if settings.public_url else {}
     return {
@@ -271,6 +272,17 @@ def _processing(
         "processing:datetime": iso(created),
         **facility,
     }
+
+
+def _faraday(item: Mapping[str, Any]) -> str:
+    """Say what became of the Faraday rotation, which only readers of complex samples see."""
+    properties = as_mapping(item.get("properties"))
+    angle = as_number(properties.get("escape:faraday_rotation_deg"))
+    if angle is None:
+        return "Faraday rotation is not corrected."
+    if properties.get("escape:faraday_corrected") is True:
+        return f"Faraday rotation, estimated as {angle:g} degrees, is corrected."
+    return f"Faraday rotation, estimated as {angle:g} degrees, is not corrected."
 
 
 def software(report: Mapping[str, Any]) -> dict[str, str]:

@@ -141,6 +141,24 @@ def test_how_it_was_made_is_told() -> None:
     assert properties["created"] == properties["updated"] == "2024-07-01T12:00:00Z"
 
 
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({}, "Faraday rotation is not corrected."),
+        (
+            {"escape:faraday_rotation_deg": 7.25, "escape:faraday_corrected": True},
+            "Faraday rotation, estimated as 7.25 degrees, is corrected.",
+        ),
+        (
+            {"escape:faraday_rotation_deg": 0.1, "escape:faraday_corrected": False},
+            "Faraday rotation, estimated as 0.1 degrees, is not corrected.",
+        ),
+    ],
+)
+def test_what_became_of_faraday_rotation_is_told(said: dict[str, Any], sentence: str) -> None:
+    assert sentence in with_scene(**said)["properties"]["processing:lineage"]
+
+
 def test_what_the_source_says_legally_is_copied() -> None:
     properties = item_of(unwritten())["properties"]
     assert properties["platform"] == "alos-2"
