@@ -23,6 +23,8 @@ from escape_process.records import Grid
 
 LONGEST_EDGE = 200_000
 """Most pixels along one side of a raster: more than any swath has, and no product of two overflows."""
+MOST_PIXELS = 4 * 10**9
+"""Of one raster: all of them are looked at for a footprint."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def check_edges(rows: int, columns: int, name: str) -> None:
     SceneError
         naming the product and the size.
     """
+    if rows > 0 and columns > 0 and rows * columns > MOST_PIXELS:
+        raise SceneError(f"{name} says that it has {rows} x {columns} pixels: no scene is as large.")
     if not (0 < rows <= LONGEST_EDGE and 0 < columns <= LONGEST_EDGE):
         raise SceneError(
             f"{name} says that it has {rows} x {columns} pixels: a raster has 1 to {LONGEST_EDGE} along each side."

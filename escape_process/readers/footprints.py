@@ -14,7 +14,8 @@ from shapely.geometry.polygon import orient
 from escape_process.errors import SceneError
 from escape_process.records import Grid
 
-_PIXELS_AT_A_TIME = 2**22
+_PIXELS_AT_A_TIME = 2**20
+_MOST_AT_A_TIME = 2**24
 
 
 def hull_of_rows(blocks: Iterable[tuple[int, NDArray[np.bool_]]], step: int = 1) -> BaseGeometry:
@@ -39,15 +40,19 @@ def hull_of_rows(blocks: Iterable[tuple[int, NDArray[np.bool_]]], step: int = 1)
     return shapely.convex_hull(shapely.MultiPoint(np.concatenate(corners)))
 
 
-def outline_of(valid: Callable[[Window], NDArray[np.bool_]], grid: Grid, name: str) -> Mapping[str, Any]:
-    """Return the footprint of the valid pixels of a product that is read by window; all of it is read once.
+def outline_of(
+    valid: Callable[[Window], NDArray[np.bool_]], grid: Grid, name: str, least_rows: int = 1
+) -> Mapping[str, Any]:
+    """Return the footprint of the valid pixels of a product that is read by window, `least_rows` at once at least.
+
+    All of it is read once.
 
     Raises
     ------
     SceneError
         naming the product where no pixel is valid.
     """
-    rows = max(1, _PIXELS_AT_A_TIME // grid.width)
+    rows = max(min(least_rows, _MOST_AT_A_TIME // grid.width), _PIXELS_AT_A_TIME // grid.width, 1)
 
     def blocks() -> Iterator[tuple[int, NDArray[np.bool_]]]:
         for top in range(0, grid.height, rows):

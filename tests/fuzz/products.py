@@ -4,11 +4,13 @@ import gzip
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import rasterio
+from affine import Affine
 from ceos_writer import Design, scatter, write_product
 from matrix_files import matrices, write_envi
 from nisar_files import write_gcov
@@ -118,6 +120,33 @@ def _matrix(folder: Path) -> list[str]:
     return [str(path) for path in sorted((folder / "C3").iterdir())]
 
 
+def _bands(path: Path, names: Sequence[str], dtype: str) -> Path:
+    """Write a GeoTIFF of several bands that are named."""
+    profile = {"driver": "GTiff", "height": 60, "width": 70, "count": len(names), "dtype": dtype, "tiled": True}
+    place = {"crs": "EPSG:32630", "transform": Affine(25, 0, 600000, 0, -25, 4600000)}
+    with rasterio.open(path, "w", blockxsize=32, blockysize=32, compress="deflate", **profile, **place) as raster:
+        for index, name in enumerate(names, 1):
+            raster.write(np.full((60, 70), index if dtype == "uint16" else 0.1 * index, dtype=dtype), index)
+            raster.set_band_description(index, name)
+    return path
+
+
+def _stack(folder: Path) -> list[bytes]:
+    names = ("Sigma0_HH", "Sigma0_HV", "Sigma0_VV", "localIncidenceAngle", "mask")
+    return [_bands(folder / "stack.tif", names, dtype).read_bytes() for dtype in ("float32", "uint16")]
+
+
+def _described(path: Path) -> object:
+    from escape_process.readers import geotiff
+
+    return geotiff.describe([str(path)], SETTINGS) if geotiff.is_stack(str(path), SETTINGS) else None
+
+
+def _complex_matrix(folder: Path) -> list[str]:
+    names = [f"T{place}" for place in ("11", "12", "13", "22", "23", "33")]
+    return [str(_bands(folder / "scene_T3.tif", names, "complex64"))]
+
+
 def of_product(name: str, family: Family, write: Callable[[Path], list[str]], part: str, rate: int) -> Parser:
     """Return what fuzzes one file of a product, described and read; its other files stay as our writer made them."""
 
@@ -162,6 +191,8 @@ PRODUCTS = (
     of_product("ceos-leader", "ceos", _ceos, "LED-", rate=45),
     of_product("ceos-image", "ceos", _ceos, "IMG-HH", rate=35),
     of_product("envi", "covariance", _matrix, "C11.bin.hdr", rate=540),
+    Parser("bands", of_file("stack.tif", _described), _stack, rate=60),
+    of_product("matrix-geotiff", "covariance", _complex_matrix, "_T3.tif", rate=60),
     of_product("nisar", "nisar", _gcov, ".h5", rate=65),
     Parser("polsarpro", _config, _one(CONFIG), rate=56000),
 )

@@ -130,3 +130,14 @@ def test_a_grid_that_is_not_north_up_is_refused_at_once(tmp_path: Path) -> None:
             write(tmp_path / name / f"{polarization}.tif", {"": power}, transform=transform)
         (failure,) = make(tmp_path / name, tmp_path / "out").failures
         assert "HH.tif has a rotated or south-up grid: warp it" in str(failure.error)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_complex_bands_are_refused_by_their_type(tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "held" / "scene.tif"
+    path.parent.mkdir()
+    profile: dict[str, Any] = {"driver": "GTiff", "height": 8, "width": 8, "crs": CRS, "transform": ORIGIN}
+    with rasterio.open(path, "w", count=3, dtype=dtype, **profile) as raster:
+        raster.descriptions = ("HH", "HV", "VV")
+    (failure,) = make(path.parent, tmp_path / "out").failures
+    assert str(failure.error) == f"The raster scene.tif holds {dtype} values: real numbers are needed, such as power."

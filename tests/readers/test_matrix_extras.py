@@ -139,3 +139,18 @@ def test_a_matrix_without_a_valid_pixel_is_refused(tmp_path: Path) -> None:
     write_envi(tmp_path / "C3", {name: 0 * values for name, values in c3.items()})
     made = make_items([str(tmp_path / "C3")], tmp_path / "out", declared=DECLARED)
     assert str(made.failures[0].error) == "C11.bin has no valid pixel."
+
+
+def test_absurd_sizes_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    profile: dict[str, Any] = {"driver": "GTiff", "count": 9, "dtype": "float32", "sparse_ok": True, **GRID}
+    profile |= {"compress": "deflate", "width": 40_000, "BIGTIFF": "YES"}
+    for height, options, sentence in (
+        (40_000, {"blockysize": 40_000}, "lies in blocks of 40000 x 40000 pixels, too large to decode"),
+        (120_000, {"tiled": True, "blockxsize": 4096, "blockysize": 4096}, "120000 x 40000 pixels: no scene is as"),
+    ):
+        path = tmp_path / "held" / "scene_C3.tif"
+        path.parent.mkdir(exist_ok=True)
+        with rasterio.open(path, "w", height=height, **profile, **options):
+            pass
+        made = make_items([str(path)], tmp_path / "out", declared=DECLARED)
+        assert sentence in str(made.failures[0].error)

@@ -25,8 +25,12 @@ from escape_process.readers.covariance.files import (
     angle_named,
     canonical,
 )
+from escape_process.readers.geotiff.files import check_block
 from escape_process.records import Grid
 from escape_process.settings import Settings
+
+LARGEST_VALUE = 16
+"""Bytes, of a complex number of two doubles."""
 
 
 def open_geotiffs(files: MatrixFiles, names: Sequence[str], settings: Settings, stack: ExitStack) -> OpenedMatrix:
@@ -105,6 +109,7 @@ def _band_reader(raster: Any, index: int, name: str) -> Callable[[RasterWindow],
     kind = raster.dtypes[index - 1]
     if not kind.startswith(("float", "complex64", "complex128")) and name not in ANGLES.values():
         raise SceneError(f"Element {name} is stored as {kind}: powers are floats.")
+    check_block(name, LARGEST_VALUE, raster.block_shapes[index - 1])
     nodata = raster.nodatavals[index - 1]
 
     def read(window: RasterWindow) -> NDArray[Any]:

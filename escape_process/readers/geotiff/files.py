@@ -244,12 +244,23 @@ def _check_header(name: str, shape: tuple[int, int], crs: Any, transform: Affine
 
 
 def _check_values(name: str, dtype: str, block: tuple[int, int]) -> None:
-    if block[0] * block[1] * np.dtype(dtype).itemsize > LARGEST_BLOCK:
+    if not dtype.startswith(("int", "uint", "float")):
+        raise InvalidInputError(f"The raster {name} holds {dtype} values: real numbers are needed, such as power.")
+    check_block(name, np.dtype(dtype).itemsize, block)
+
+
+def check_block(name: str, size: int, block: tuple[int, int]) -> None:
+    """Refuse a raster whose strips or tiles, of values of `size` bytes, are too large to be decoded.
+
+    Raises
+    ------
+    InvalidInputError
+        naming the raster and the block.
+    """
+    if block[0] * block[1] * size > LARGEST_BLOCK:
         raise InvalidInputError(
             f"The raster {name} lies in blocks of {block[0]} x {block[1]} pixels, too large to decode: tile it anew."
         )
-    if np.dtype(dtype).kind not in "iuf":
-        raise InvalidInputError(f"The raster {name} holds {dtype} values: real numbers are needed, such as power.")
 
 
 def find_rasters(hrefs: Sequence[str], settings: Settings) -> RasterSet:

@@ -104,7 +104,8 @@ def _footprint(product: _Product, href: str) -> Mapping[str, Any]:
     if is_remote(href):
         return whole
     power = product.terms["HH"]  # all terms are there where one is
-    return outline_of(lambda window: _window_of(power, window) > 0, product.grid, product.file.name)
+    rows = power.chunk[0] if power.chunk else 1  # whole chunks, so that none is unpacked twice
+    return outline_of(lambda window: _window_of(power, window) > 0, product.grid, product.file.name, rows)
 
 
 @contextmanager
