@@ -72,6 +72,9 @@ def test_hundred_products_with_a_bad_one(tmp_path: Path) -> None:
     reported = [line for line in result.stderr.splitlines() if line.startswith("escape-process:")]
     assert len(reported) == 1
     assert reported[0].startswith("escape-process: scene-050: The file VV.tif is not a GeoTIFF")
+    others = [line for line in result.stderr.splitlines() if "declare" in line]
+    assert others
+    assert all(line.startswith("99 items: ") for line in others)
     links = json.loads((out / "collection.json").read_text())["links"]
     assert len([link for link in links if link["rel"] == "item"]) == 99
     before = contents(out)

@@ -4,14 +4,20 @@ import datetime as dt
 import json
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from escape_process.cli.group import CONFIG, JSON, main, shown_progress
 from escape_process.errors import InvalidInputError
 
+if TYPE_CHECKING:
+    from escape_process.catalogue.sources import SourceItem
+
+MOST_NAMED = 3
+"""Items that a warning names; of more it says how many."""
 _MASK_NAMES = frozenset({"no_data", "valid", "layover", "shadow", "water", "invalid"})
 
 
@@ -129,9 +135,10 @@ def make_item(
     """Make STAC items of the products in PLACES, in the static collection OUT.
 
     A place is a folder of one or many products, a file, a zip or tar archive, or the address of one. Products are
-    told by their names: rasters named by polarization (HH.tif, scene_HV.tif, IMG-VV-ALOS2...tif), with an angle and a
-    mask beside them, and the other families that the user's guide lists. A product that cannot be described is
-    reported; the others are made. The same command twice changes nothing.
+    told by their names: rasters named by polarization (HH.tif, scene_HV.tif, IMG-VV-ALOS2...tif) or with bands
+    described so, with an angle and a mask beside them, and the other families that the user's guide lists. A product
+    that cannot be described is reported; the others are made. What they lack is told, and the options below give it.
+    The same command twice changes nothing.
 
     \b
     Examples:
@@ -170,9 +177,8 @@ def make_item(
         )
     if made.collection is None and len(made.failures) == 1:
         raise made.failures[0].error
-    for one in made.items:
-        for warning in one.warnings:
-            click.echo(f"{one.id}: {warning}", err=True)
+    for line in _told(made.items):
+        click.echo(line, err=True)
     for failure in made.failures:
         click.echo(f"escape-process: {failure.name}: {failure.error}", err=True)
     if as_json:
@@ -186,6 +192,16 @@ def make_item(
     elif made.collection is not None:
         click.echo(made.collection)
     sys.exit(made.exit_code)
+
+
+def _told(items: Sequence["SourceItem"]) -> Iterator[str]:
+    """Yield what items lack: each once, with whom it concerns, since hundreds of a kind lack the same."""
+    concerned: dict[str, list[str]] = {}
+    for one in items:
+        for warning in one.warnings:
+            concerned.setdefault(warning, []).append(one.id)
+    for warning, ids in concerned.items():
+        yield f"{', '.join(ids) if len(ids) <= MOST_NAMED else f'{len(ids)} items'}: {warning}"
 
 
 def _property(text: str) -> tuple[str, Any]:
