@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 from pygeoapi.process.manager.base import get_manager
 
@@ -43,6 +45,9 @@ _SHARE_THAT_WAITS = 0.75
 KEPT_SECONDS = 75
 """How long a connection is kept between two requests: longer than clients and reverse proxies keep theirs, so that none
 sends its next request into one that is being closed."""
+
+READ_SECONDS = 30.0
+"""How long a request may take to arrive, its body with it: one that stalls would hold its thread for ever."""
 
 _LINGER_SECONDS = 10.0
 _LINGER_BYTES = 64 * 2**20
@@ -158,6 +163,34 @@ def _write_openapi(config: Path, path: Path) -> None:
     os.environ["PYGEOAPI_OPENAPI"] = str(path)
 
 
+class _Unreader(SocketUnreader):  # type: ignore[misc]
+    """What is read of a connection; a client that is late is as one that has gone."""
+
+    until = 0.0
+    late = False
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        rest = self.until - time.monotonic()
+        if rest > 0:
+            self.sock.settimeout(rest)
+            try:
+                return bytes(super().chunk(size_hint))
+            except TimeoutError:
+                pass
+            finally:
+                self.sock.settimeout(None)
+        self.late = True
+        return b""
+
+
+def _begin_request(conn: Any) -> None:
+    """Make a connection ready for a request; in place of its `init`, which gunicorn calls before each."""
+    type(conn).init(conn)
+    if not isinstance(conn.parser.unreader, _Unreader):
+        conn.parser.unreader = _Unreader(conn.sock)
+    conn.parser.unreader.until = time.monotonic() + READ_SECONDS
+
+
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A web worker that lets nobody wait for a job once it is told to stop, and that ends with its server."""
 
@@ -168,10 +201,16 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.manager = self.app.manager
         die_with_parent(self.ppid, signal.SIGTERM)
 
+    def handle(self, conn: Any) -> Any:
+        conn.init = partial(_begin_request, conn)
+        return super().handle(conn)
+
     def handle_request(self, req: Any, conn: Any) -> bool:
         kept = bool(super().handle_request(req, conn))
-        read = conn.parser.finish_body(time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES)
-        return kept and bool(read)
+        unreader = conn.parser.unreader
+        unreader.until = time.monotonic() + _LINGER_SECONDS
+        read = conn.parser.finish_body(unreader.until, _LINGER_BYTES)
+        return kept and bool(read) and not unreader.late
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         if self.manager is not None:

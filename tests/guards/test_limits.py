@@ -1,7 +1,11 @@
 """Bounds of a request, headers of every answer, and files that no path leads to."""
 
 import http.client
+import os
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +16,10 @@ import httpx
 import pytest
 import yaml
 from serving import PROCESS, ROOT
+from stand_in_server import write_config
 
 from escape_process.errors import InvalidInputError
-from escape_process.jobs.serve import serve
+from escape_process.jobs.serve import free_port, serve, wait_ready
 from escape_process.settings import Settings
 from escape_process.stages import check_size
 
@@ -58,6 +63,41 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(client: httpx.Client, 
             time.sleep(0.02)
             sender.sendall(piece)
         assert sender.recv(2**16).startswith(b"HTTP/1.1 413 ")
+
+
+_IMPATIENT = """
+import sys
+from pathlib import Path
+from escape_process.jobs import serve
+serve.READ_SECONDS = 1.0
+serve.serve(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), threads=2, with_worker=False)
+"""
+
+
+def test_requests_that_stall_free_their_threads(tmp_path: Path) -> None:
+    """Two half requests, one of them dripping, and two threads: the third request is answered all the same."""
+    config, port = write_config(tmp_path), free_port()
+    search = os.pathsep.join([str(ROOT / "tests" / "server"), os.environ.get("PYTHONPATH", "")])
+    variables = os.environ | {"ESCAPE_DATA_DIR": "data", "PYTHONPATH": search}
+    program = [sys.executable, "-c", _IMPATIENT, str(config), str(port)]
+    with (tmp_path / "server.log").open("ab") as log, subprocess.Popen(program, env=variables, stderr=log) as server:
+        try:
+            wait_ready(f"http://127.0.0.1:{port}", server, 300)
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=30) as head,
+                socket.create_connection(("127.0.0.1", port), timeout=30) as body,
+            ):
+                head.sendall(b"GET / HTTP/1.1\r\nHo")
+                body.sendall(b"POST /jobs HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n")
+                for _ in range(15):
+                    body.sendall(b" ")
+                    threading.Event().wait(0.1)  # here time.sleep does not
+                with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as other:
+                    assert other.get("/health/live").status_code == 200
+                assert head.recv(100) == b""  # closed without an answer: there was no request
+            assert "Traceback" not in (tmp_path / "server.log").read_text()
+        finally:
+            server.terminate()
 
 
 def test_short_bodies_are_read_whole(client: httpx.Client) -> None:
