@@ -1,14 +1,15 @@
 """Telling a client's addresses of its job: POST of the status when it starts or fails, of the results when it is done.
 
 A courtesy, not a part of the job: it happens in a thread of its own after the state is recorded, once, with a short
-time-out, and a subscriber that does not answer changes nothing.
+time-out, and a subscriber that does not answer, or never ends its answer, changes nothing.
 """
 
+import contextlib
 import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -23,6 +24,8 @@ LOGGER = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 """Seconds that a subscriber has to connect, and to answer."""
+LONGEST = 15.0
+"""Seconds after which it is left in the middle of an answer that only drips."""
 
 _MEMBERS = {"running": "inProgressUri", "successful": "successUri", "failed": "failedUri"}
 """Which address is told of which status."""
@@ -73,9 +76,25 @@ class Callbacks:
 
     def _post(self, job_id: str, url: str, body: Mapping[str, Any]) -> None:
         try:
-            with guarded_client(self._settings) as client:
-                answer = client.post(url, json=body, timeout=TIMEOUT, follow_redirects=False)
+            with (
+                guarded_client(self._settings) as client,
+                _closed_after(LONGEST, client),
+                client.stream("POST", url, json=body, timeout=TIMEOUT, follow_redirects=False) as answer,
+            ):
+                status = answer.status_code  # nothing is read of its body, however long that is
         except (httpx.HTTPError, EscapeError, OSError) as error:
             LOGGER.warning("Job %s: its subscriber cannot be told: %s", job_id, type(error).__name__)
         else:
-            LOGGER.info("Job %s: its subscriber was told and answered %d", job_id, answer.status_code)
+            LOGGER.info("Job %s: its subscriber was told and answered %d", job_id, status)
+
+
+@contextlib.contextmanager
+def _closed_after(seconds: float, client: httpx.Client) -> Iterator[None]:
+    """Cut a client's connections, whatever is under way there, if the block takes longer."""
+    timer = threading.Timer(seconds, client.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
