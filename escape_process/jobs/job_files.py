@@ -93,7 +93,7 @@ class JobFiles:
         time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with self._log_path(job_id).open("a", encoding="utf-8") as file:
+            with self._log_path(job_id).open("a", encoding="utf-8", errors="replace") as file:
                 file.write(f"{time} {sentence}\n")
         except OSError:
             LOGGER.warning("Job %s: its log cannot be written", job_id)

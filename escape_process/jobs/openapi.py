@@ -23,6 +23,7 @@ _ERRORS = {
     404: "There is no such process, job or output, or its results are not ready yet",
     410: "The job was dismissed, or its results are no longer stored",
     413: "The body of the request is too long",
+    415: "The body is said not to be JSON",
     422: "The request is right, but no usable scene answers it",
     429: "The queue is full, or the owner has as many unfinished jobs as one may: try again later",
     500: "Internal error",
@@ -135,7 +136,7 @@ def _processes(processes: Mapping[str, Any]) -> dict[str, Any]:
                     },
                     "201": _ACCEPTED,
                     "204": _ALL_BY_REFERENCE,
-                    **_errors(_RUN),
+                    **_errors((*_RUN, 415)),
                 },
             }
         }
@@ -273,7 +274,7 @@ _ALL_BY_REFERENCE = {
 }
 _PARAMETERS = {
     "f": _query("f", "Form of the answer, instead of Accept", {"type": "string", "enum": ["json", "html"]}),
-    "limit": _query("limit", "Most entries", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10}),
+    "limit": _query("limit", "Most entries; 1000 at a time", {"type": "integer", "minimum": 1, "default": 10}),
     "offset": _query("offset", "Entries left out first", {"type": "integer", "minimum": 0, "default": 0}),
     "type": _query("type", "Kind of job", _words("process")),
     "processID": _query("processID", "Processes whose jobs are listed", _words()),

@@ -1,6 +1,7 @@
 """What a client says beside the inputs: query parameters, preferences and the body of an execute request."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +16,18 @@ LONGEST_WAIT = 3600
 
 
 def body() -> dict[str, Any]:
-    """Return the execute request, which must be a JSON object."""
+    """Return the execute request, which must be a JSON object.
+
+    One that says to be of another type is refused: pages of any site could send those without asking, see CORS.
+    """
     data = request.get_data()
     if not data:
         raise Problem(400, "MissingParameterValue", 'The request has no body: send JSON such as {"inputs": {...}}.')
+    if request.mimetype and not request.is_json:
+        raise Problem(415, "UnsupportedMediaType", f"The body is {request.mimetype}; send application/json.")
     try:
-        content = json.loads(data, parse_constant=_refuse_constant)
+        content = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text, and is written nowhere
     except (ValueError, RecursionError) as error:
         raise Problem(400, "InvalidParameterValue", "The request's body is not valid JSON.") from error
     if not isinstance(content, dict):
@@ -30,6 +37,13 @@ def body() -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)  # NaN and Infinity are not JSON
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)  # 1e999 is JSON, but no number that could be answered
+    return number
 
 
 def preferences() -> tuple[RequestedProcessExecutionMode | None, int | None]:
@@ -64,6 +78,11 @@ def whole_number(name: str, default: int, least: int, most: int) -> int:
     return default if number is None else number
 
 
+def limit(default: int, most: int) -> int:
+    """Return how many entries a list shows: those asked for, but never more than `most`."""
+    return min(whole_number("limit", default, 1, 2**31), most)
+
+
 def optional_whole_number(name: str, least: int, most: int) -> int | None:
     """Return a query parameter that is a whole number; None where it is absent."""
     text = request.args.get(name)
@@ -78,6 +97,8 @@ def words(name: str, known: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the values of a query parameter that is a list: separated by commas, repeated, or both."""
     values = [value for text in request.args.getlist(name) for value in text.split(",")]
     for value in values:
+        if "\0" in value:  # PostgreSQL has no such text
+            raise Problem(400, "InvalidParameterValue", f"Parameter {name} = {value!r}: is no text.")
         if known is not None and value not in known:
             allowed = ", ".join(known)
             raise Problem(400, "InvalidParameterValue", f"Parameter {name} = {value!r}: must be one of {allowed}.")

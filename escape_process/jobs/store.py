@@ -124,11 +124,12 @@ _JOBS = sa.Table(
     sa.Index("escape_jobs_owner", "owner", "created"),
 )
 _FIELDS = [_JOBS.c[name] for name in _NAMES]
+_LISTED = [sa.literal("").label(name) if name == "inputs" else _JOBS.c[name] for name in _NAMES]
 
 
 def rfc3339(instant: dt.datetime) -> str:
     """Return an instant as the records have it: UTC, of one length, so that text sorts as time."""
-    return instant.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def now() -> str:
@@ -181,16 +182,21 @@ class JobStore:
         JobNotFoundError
             where no job has that id.
         """
-        with self._database.reading() as connection:
-            row = connection.execute(sa.select(*_FIELDS).where(_JOBS.c.id == job_id)).mappings().first()
+        row = None
+        if "\0" not in job_id:  # which PostgreSQL takes for no text at all
+            with self._database.reading() as connection:
+                row = connection.execute(sa.select(*_FIELDS).where(_JOBS.c.id == job_id)).mappings().first()
         if row is None:
             raise JobNotFoundError(f"There is no job {job_id}.")
         return Job(**row)
 
     def page(self, limit: int, offset: int = 0, filter: JobFilter | None = None) -> tuple[list[Job], int]:
-        """Return jobs, newest first, and how many there are in all."""
+        """Return jobs, newest first, and how many there are in all.
+
+        Without their inputs, which may be a megabyte each: `get` has them.
+        """
         conditions = _conditions(filter or JobFilter())
-        query = sa.select(*_FIELDS).where(*conditions).order_by(_JOBS.c.created.desc(), _JOBS.c.id.desc())
+        query = sa.select(*_LISTED).where(*conditions).order_by(_JOBS.c.created.desc(), _JOBS.c.id.desc())
         with self._database.reading() as connection:
             rows = connection.execute(query.limit(limit).offset(offset)).mappings().all()
             count = _count(connection, *conditions)
@@ -304,6 +310,8 @@ class JobStore:
         return self._move(unfinished, **_end("dismissed", "Dismissed."))
 
     def _move(self, conditions: tuple[sa.ColumnElement[bool], ...], **changes: Any) -> bool:
+        if "message" in changes:
+            changes["message"] = _storable(changes["message"])
         with self._database.writing() as connection:
             query = sa.update(_JOBS).where(*conditions).values(updated=now(), **changes)
             return connection.execute(query).rowcount == 1
@@ -311,6 +319,11 @@ class JobStore:
 
 def _fence(job_id: str, attempt: int) -> tuple[sa.ColumnElement[bool], ...]:
     return _JOBS.c.id == job_id, _JOBS.c.attempt == attempt, _JOBS.c.status == "running"
+
+
+def _storable(message: str) -> str:
+    """Return a sentence without what no database holds: names in foreign catalogues may have halves of characters."""
+    return message.encode(errors="replace").decode().replace("\0", "?")
 
 
 def _is_due() -> sa.ColumnElement[bool]:

@@ -5,6 +5,7 @@ failure status 400 and fall over a body that is no object. What has a page of it
 lists and pages in HTML stay theirs.
 """
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from typing import Any
@@ -24,14 +25,17 @@ from escape_process.jobs.descriptions import link
 from escape_process.jobs.manager import JobManager
 from escape_process.jobs.problems import Problem, json_response, problem_response
 from escape_process.jobs.status import status_info
-from escape_process.jobs.store import STATES, UNFINISHED, Job, JobFilter
+from escape_process.jobs.store import STATES, UNFINISHED, Job, JobFilter, rfc3339
 from escape_process.viewer import page_response
 
 MOST_JOBS = 1000
 LONGEST_DURATION = 10**9
 """Seconds; bounds minDuration and maxDuration."""
 
+_PAGING = ("limit", "offset", "f")
+
 View = Callable[..., Any]
+Interval = tuple[dt.datetime | None, dt.datetime | None]
 
 
 class JobViews:
@@ -140,6 +144,7 @@ class JobViews:
 
     def results(self, job_id: str) -> Response:
         """Answer the results of a job in the form that was asked for when it was executed."""
+        parameters.wants_html()  # there is no page of them, but a wrong form is told
         return self._results(self._job(job_id))
 
     def result_value(self, job_id: str, output: str) -> Response:
@@ -170,10 +175,11 @@ class JobViews:
     def _job_list(self) -> Response:
         limit, offset = _page()
         parameters.words("type", ["process"])  # there are no others
+        interval = _interval()
         wanted = JobFilter(
             status=parameters.words("status", STATES) or None,
             process_ids=parameters.words("processID") or None,
-            datetime=_interval(),
+            datetime=interval,
             min_duration=parameters.optional_whole_number("minDuration", 0, LONGEST_DURATION),
             max_duration=parameters.optional_whole_number("maxDuration", 0, LONGEST_DURATION),
             owner=owner(),
@@ -182,7 +188,7 @@ class JobViews:
         return json_response(
             {
                 "jobs": [status_info(job, self._url) for job in jobs],
-                "links": _page_links(f"{self._url}/jobs", limit, offset, count),
+                "links": _page_links(f"{self._url}/jobs", limit, offset, count, datetime=_until_now(interval)),
                 "numberMatched": count,
                 "numberReturned": len(jobs),
             }
@@ -247,32 +253,47 @@ def _say_what_varies(response: Response) -> Response:
     return response
 
 
-def _interval() -> Any:
+def _interval() -> Interval:
     text = request.args.get("datetime")
     if text is None:
-        return None
+        return None, None
     try:
-        return parse_interval(text)
+        start, end = (None if instant is None else instant.astimezone(dt.UTC) for instant in parse_interval(text))
     except ValueError as error:
         raise Problem(400, "InvalidParameterValue", f"Parameter datetime: {error}.") from error
+    except OverflowError as error:  # the first or last day that there is, in another time zone
+        raise Problem(400, "InvalidParameterValue", f"Parameter datetime: {text!r} is out of range.") from error
+    return start, end
+
+
+def _until_now(interval: Interval) -> str:
+    """Return an interval as text that ends now at the latest: further pages list what there was at the first one."""
+    start, end = interval
+    present = dt.datetime.now(dt.UTC)
+    last = present if end is None else min(end, present)
+    return ".." + f"/{rfc3339(last)}" if start is None else f"{rfc3339(start)}/{rfc3339(max(start, last))}"
 
 
 def _page() -> tuple[int, int]:
-    return parameters.whole_number("limit", 10, 1, MOST_JOBS), parameters.whole_number("offset", 0, 0, 2**31)
+    return parameters.limit(10, MOST_JOBS), parameters.whole_number("offset", 0, 0, 2**31)
 
 
-def _page_links(address: str, limit: int, offset: int, count: int) -> list[dict[str, str]]:
-    """Return the links of one page of a list, each with the request's own filters."""
-    arguments = request.args.items(multi=True)
-    filters = [(name, value) for name, value in arguments if name not in ("limit", "offset", "f")]
+def _page_links(address: str, limit: int, offset: int, count: int, **others: str) -> list[dict[str, str]]:
+    """Return the links of one page of a list, each with the request's own filters.
 
-    def page(rel: str, start: int, title: str) -> dict[str, str]:
-        return link(rel, f"{address}?{urlencode([*filters, ('limit', limit), ('offset', start)])}", title)
+    `others`: filters that hold for the other pages, in place of the request's.
+    """
+    arguments = [(name, value) for name, value in request.args.items(multi=True) if name not in _PAGING]
+
+    def page(rel: str, start: int, title: str, **more: str) -> dict[str, str]:
+        filters = [(name, value) for name, value in arguments if name not in more]
+        query = urlencode([*filters, *more.items(), ("limit", limit), ("offset", start)])
+        return link(rel, f"{address}?{query}", title)
 
     links = [page("self", offset, "This list")]
     links.append(link("alternate", f"{address}?f=html", "This list as HTML", "text/html"))
     if offset + limit < count:
-        links.append(page("next", offset + limit, "Next page"))
+        links.append(page("next", offset + limit, "Next page", **others))
     if offset > 0:
-        links.append(page("prev", max(0, offset - limit), "Previous page"))
+        links.append(page("prev", max(0, offset - limit), "Previous page", **others))
     return links

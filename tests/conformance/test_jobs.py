@@ -143,7 +143,11 @@ def test_a68_a76_datetime(client: Client, listed: dict[str, Any]) -> None:
     assert listed["short"]["jobID"] in ids(client, datetime=f"{created}/..")
     assert listed["short"]["jobID"] in ids(client, datetime=created)
     assert ids(client, datetime="../2020-01-01") == set()
-    assert client.get("/jobs", params={"datetime": "yesterday"}).status_code == 400
+    early, late = "0001-01-01T00:00:00Z/..", "../9999-12-31T23:59:59Z"
+    assert ids(client, datetime=early) == ids(client, datetime=late) == ids(client)
+    beyond = ("0001-01-01T00:00:00+14:00/..", "../9999-12-31T23:59:59-12:00")  # outside of what years there are in UTC
+    for wrong in ("yesterday", "..", "", "2021-01-01/2020-01-01", "2020-01-01/x", "a/b/c", *beyond):
+        assert client.get("/jobs", params={"datetime": wrong}).status_code == 400, wrong
 
 
 def test_a69_a77_a78_durations(client: Client, listed: dict[str, Any]) -> None:
@@ -168,8 +172,33 @@ def test_a70_a79_limit_and_pages(client: Client, listed: dict[str, Any]) -> None
         following = rels(page).get("next", "")
     assert len(seen) == len(set(seen))
     assert set(seen) == wanted
-    for wrong in ("0", "x", "-1"):
+    for wrong in ("0", "x", "-1", "1.5", ""):
         assert client.get("/jobs", params={"limit": wrong}).status_code == 400
+    for large in (1001, 10_001):  # as many as one answer has, and no error
+        assert client.get("/jobs", params={"limit": large}).status_code == 200
+
+
+@pytest.mark.parametrize("filters", ["", "&datetime=2020-01-01/..", "&datetime=2020-01-01T00:00:00Z/2100-01-01"])
+def test_a70_a79_pages_stay_while_jobs_are_added(client: Client, listed: dict[str, Any], filters: str) -> None:
+    wanted = ids(client)
+    seen: list[str] = []
+    visited: list[list[str]] = []
+    page = client.get(f"/jobs?limit=2{filters}").json()
+    while True:
+        visited.append([job["jobID"] for job in page["jobs"]])
+        seen += visited[-1]
+        if len(visited) < 3:
+            client.delete(client.execute({"message": "x"}, ASYNC).headers["Location"])
+        if "next" not in rels(page):
+            break
+        page = client.get(rels(page)["next"]).json()
+    assert len(seen) == len(set(seen))
+    assert set(seen) == wanted
+    while "prev" in rels(page):
+        page = client.get(rels(page)["prev"]).json()
+        visited.pop()
+        assert [job["jobID"] for job in page["jobs"]] == visited[-1]
+    assert len(visited) == 1
 
 
 @pytest.fixture

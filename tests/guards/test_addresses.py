@@ -82,6 +82,7 @@ LOOPBACK = [
     "http://0x7f.1:{port}/catalog.json",
     "http://127.1:{port}/catalog.json",
     "http://0.0.0.0:{port}/catalog.json",
+    "http://[::]:{port}/catalog.json",
     "http://[::ffff:127.0.0.1]:{port}/catalog.json",
     "http://[::1]:{port}/catalog.json",
 ]

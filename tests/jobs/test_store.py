@@ -190,6 +190,25 @@ def test_pages(store: JobStore) -> None:
     assert store.page(1)[1] == 5
 
 
+def test_lists_leave_out_inputs(store: JobStore) -> None:
+    one = add(store, inputs='{"zones": "a megabyte of them"}')
+    ((listed,), _) = store.page(1)
+    assert (listed.id, listed.inputs) == (one.id, "")
+    assert store.get(one.id).inputs == one.inputs
+
+
+def test_text_that_no_database_holds(store: JobStore) -> None:
+    add(store)
+    one = store.claim("a", ["p"])
+    assert one is not None
+    assert store.report(one.id, one.attempt, 10, "Reads \ud800.")
+    assert store.get(one.id).message == "Reads ?."
+    assert store.fail(one.id, one.attempt, 422, "NoApplicableScene", "No scene \ud800 and no \0.")
+    assert store.get(one.id).message == "No scene ? and no ?."
+    with pytest.raises(JobNotFoundError):
+        store.get("\0")
+
+
 def test_filters(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     old = add(store, created="2020-05-01T00:00:00.000000Z", owner="me")
     other = add(store, process_id="q")
