@@ -61,7 +61,11 @@ _KINDS: dict[str, tuple[str, dict[str, Any]]] = {
             "format": "ogc-bbox",
             "required": ["bbox"],
             "properties": {
-                "bbox": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 6},
+                "bbox": {
+                    "type": "array",
+                    "items": {"type": "number"},
+                    "oneOf": [{"minItems": 4, "maxItems": 4}, {"minItems": 6, "maxItems": 6}],
+                },
                 "crs": {"type": "string"},
             },
             "additionalProperties": False,
@@ -127,6 +131,10 @@ class EchoProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no typ
                 _value(name, given)
             elif not given["href"].lower().startswith(("http://", "https://")):
                 raise InvalidInputError(f"Input {name}: its href must begin with http:// or https://.")
+            else:
+                from escape_process.guard import check_public_url  # noqa: PLC0415  # an HTTP client: not for a listing
+
+                check_public_url(given["href"], self.settings)
 
     def execute(self, data: Any, outputs: Iterable[str] | None = None) -> tuple[str, dict[str, Any]]:
         """Answer the outputs asked for whose inputs were given."""
@@ -163,7 +171,9 @@ class EchoProcessor(BaseProcessor):  # type: ignore[misc]  # pygeoapi has no typ
             return base64.b64encode(content).decode()
         try:
             text = content.decode()
-            return _value(name, text if schema.get("type") == "string" else json.loads(text))
+            value = text if schema.get("type") == "string" else json.loads(text)
+            json.dumps(value, allow_nan=False)  # the reader knows numbers that JSON does not
+            return _value(name, value)
         except (ValueError, RecursionError) as error:
             if isinstance(error, InvalidInputError):
                 raise
@@ -202,9 +212,13 @@ def _value(name: str, given: Any) -> Any:
 
 
 def _check_media_type(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    stated = given.get("mediaType")
+    form = given["format"] if isinstance(given.get("format"), Mapping) else {}
+    encoding = given.get("encoding", form.get("encoding"))
+    if "contentEncoding" in schema and encoding not in (None, schema["contentEncoding"]):
+        raise InvalidInputError(f"Input {name} has encoding {json.dumps(encoding)[:100]}; it must be base64.")
+    stated = given.get("mediaType", form.get("mediaType"))
     own = schema.get("contentMediaType")
-    if own is not None and stated is not None and stated != own:
+    if own is not None and stated is not None and str(stated).partition(";")[0].strip().lower() != own:
         raise InvalidInputError(f"Input {name} has mediaType {json.dumps(stated)[:100]}; it must be {own}.")
 
 

@@ -272,13 +272,26 @@ def _check_outputs(processor: BaseProcessor, requested: Any) -> dict[str, dict[s
         if name not in known:
             raise InvalidInputError(f"Unknown output {name!r}; the outputs are {', '.join(known)}.")
         wish = requested[name] if isinstance(requested, Mapping) else {}
-        mode = wish.get("transmissionMode", "value") if isinstance(wish, Mapping) else "value"
+        if not isinstance(wish, Mapping):
+            raise InvalidInputError(f"Output {name} must be an object, such as one with the member transmissionMode.")
+        mode = wish.get("transmissionMode", "value")
         if mode not in modes:
             raise InvalidInputError(
                 f"Output {name} has transmissionMode {mode!r}; this process answers by {' or '.join(modes)} only."
             )
+        _check_format(name, wish.get("format"), known[name].get("schema", {}))
         outputs[name] = {"transmissionMode": mode}
     return outputs
+
+
+def _check_format(name: str, form: Any, schema: Mapping[str, Any]) -> None:
+    """Refuse a format that an output does not come in, rather than answer another one."""
+    stated = form.get("mediaType") if isinstance(form, Mapping) else None
+    offered = ("application/json", schema.get("contentMediaType", "text/plain"))
+    if stated is not None and str(stated).partition(";")[0].strip().lower() not in offered:
+        raise InvalidInputError(
+            f"Output {name} cannot come as {stated!r}; it comes as {' or '.join(dict.fromkeys(offered))}."
+        )
 
 
 def _as_pygeoapi(job: Job) -> dict[str, Any]:

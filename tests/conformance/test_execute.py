@@ -136,6 +136,7 @@ def test_a23_to_a27_the_odd_values_of_the_compliance_suite(client: Client) -> No
 def files() -> Iterator[str]:
     """Return the address of a host that has inputs."""
     contents = {"/text": TEXT.encode(), "/object": b'{"a": 1}', "/image": b"II*\x00", "/long": b"x" * (2**20 + 1)}
+    contents["/nan"] = b'{"a": NaN}'
 
     class Handler(Quiet, http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -167,6 +168,7 @@ def test_a22_inputs_by_reference(client: Client, files: str) -> None:
         ("FILES/text", 400, ["integer", "text"]),
         ("FILES/long", 400, ["integer", "long"]),
         ("http://10.0.0.1/x", 400, ["10.0.0.1"]),
+        ("http://user:secret@127.0.0.1/x", 400, ["127.0.0.1 holds credentials"]),
         ("file:///etc/passwd", 400, ["integer", "http"]),
         ("/etc/passwd", 400, ["integer", "http"]),
     ],
@@ -177,6 +179,12 @@ def test_a22_references_that_lead_nowhere(client: Client, files: str, href: str,
     ogc_schemas.check(answer.json(), ogc_schemas.EXCEPTION)
     for word in words:
         assert word in answer.json()["detail"]
+
+
+def test_a22_a_reference_to_what_json_cannot_say(client: Client, files: str) -> None:
+    answer = client.execute({"object": {"href": f"{files}/nan"}})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "Input object: nan holds no value of that kind."
 
 
 @pytest.mark.parametrize(
@@ -195,6 +203,9 @@ def test_a22_references_that_lead_nowhere(client: Client, files: str, href: str,
         ("mixed", 1),
         ("mixed", {"other": 1}),
         ("area", {"bbox": [1, 2]}),
+        ("area", {"bbox": [1, 2, 3, 4, 5]}),
+        ("image", {"value": IMAGE, "format": {"mediaType": "image/png"}}),
+        ("image", {"value": IMAGE, "encoding": "base32"}),
         ("area", [1, 2, 3, 4]),
         ("pause", -1),
         ("pause", 1e9),
@@ -219,6 +230,15 @@ def test_a28_stricter_unknown_inputs_and_outputs(client: Client) -> None:
     wrong = client.execute({"message": TEXT}, outputs={"message": {"transmissionMode": "pigeon"}})
     assert wrong.status_code == 400
     assert "pigeon" in wrong.json()["detail"]
+    wrong = client.execute({"message": TEXT}, outputs={"message": {"format": {"mediaType": "image/png"}}})
+    assert wrong.status_code == 400
+    assert "image/png" in wrong.json()["detail"]
+    for own in ("text/plain", "text/plain; charset=utf-8", "application/json"):
+        asked = {"message": {"format": {"mediaType": own}}}
+        assert client.execute({"message": TEXT}, outputs=asked).status_code == 200
+    wrong = client.execute({"message": TEXT}, outputs={"message": "value"})
+    assert wrong.status_code == 400
+    assert "Output message must be an object" in wrong.json()["detail"]
 
 
 @BOTH_WAYS
@@ -311,12 +331,39 @@ def test_a39_a_synchronous_answer_leads_to_its_job(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['{"invalid-execute-request": "true)"}', "[]", "1", "null", "{", "", '{"inputs": {"number": NaN}}']
+    "body",
+    [
+        '{"invalid-execute-request": "true)"}',
+        *("[]", "1", "null", "{", ""),
+        '{"inputs": {"number": NaN}}',
+        '{"inputs": {"number": 1e999}}',  # JSON, but infinite once it is read
+        '{"inputs": {"message": "\\ud800"}}',  # half of a character
+    ],
 )
 def test_a47_an_invalid_execute_request(client: Client, body: str) -> None:
     answer = client.http.post(f"/processes/{ECHO}/execution", content=body)
     assert answer.status_code == 400
     ogc_schemas.check(answer.json(), ogc_schemas.EXCEPTION)
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
+def test_a47_a_body_that_is_said_not_to_be_json(client: Client, media_type: str) -> None:
+    """A page of any site may send the first two without being asked; that must start no job."""
+    before = client.get("/jobs").json()["numberMatched"]
+    path = f"/processes/{ECHO}/execution"
+    headers = {"Content-Type": media_type}
+    refused = client.http.post(path, content=b'{"inputs": {"message": "x"}}', headers=headers | ASYNC)
+    assert refused.status_code == 415
+    ogc_schemas.check(refused.json(), ogc_schemas.EXCEPTION)
+    assert media_type in refused.json()["detail"]
+    assert client.get("/jobs").json()["numberMatched"] == before
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/geo+json"])
+def test_a47_json_by_its_other_names(client: Client, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    path = f"/processes/{ECHO}/execution"
+    assert client.http.post(path, content=b'{"inputs": {"message": "x"}}', headers=headers).status_code == 200
 
 
 def test_no_internal_text_reaches_a_client(client: Client, folder: object) -> None:
