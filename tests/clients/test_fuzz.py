@@ -23,6 +23,8 @@ CASES = 30
 """Cases of anything else."""
 LONGEST_PAUSE = 0.1
 """Seconds; longer ones are cut, or the test would mostly wait."""
+LONGEST_ANSWER = 60
+"""Seconds; schemathesis's own ten are few where other work keeps the processors busy."""
 
 Counts = collections.Counter[tuple[str, int]]
 
@@ -68,7 +70,7 @@ def ask(strategy: Any, most: int, seen: Counts) -> None:
     @given(case=strategy)
     def make(case: schemathesis.Case) -> None:
         tame(case.body)
-        answer = case.call()
+        answer = case.call(timeout=LONGEST_ANSWER)
         seen[case.operation.label, answer.status_code] += 1
         case.validate_response(answer, checks=CHECKS)
 
