@@ -71,11 +71,9 @@ class Guarded:
     def _refusal(self, environ: "WSGIEnvironment", path: str) -> Response | None:
         if not _is_utf8(path):
             return problem_response(400, "InvalidParameterValue", "The address is not valid UTF-8.")
-        if not self._bound_body(environ):
-            limit = f"{self._max_body / 2**20:g} MiB" if self._max_body >= 2**20 else f"{self._max_body} bytes"
-            return problem_response(
-                413, "RequestTooLarge", f"The request's body is longer than {limit}: simplify its geometry or zones."
-            )
+        wrong_body = self._read_body(environ)
+        if wrong_body is not None:
+            return wrong_body
         in_stac_api = path == _STAC_API or path.startswith(f"{_STAC_API}/")
         if self._stac_tokens is not None and in_stac_api and environ["REQUEST_METHOD"] != "OPTIONS":
             try:
@@ -84,19 +82,26 @@ class Guarded:
                 return error.response()
         return None
 
-    def _bound_body(self, environ: "WSGIEnvironment") -> bool:
-        """Return whether the body is short enough; one that does not tell its length is read to learn it."""
+    def _read_body(self, environ: "WSGIEnvironment") -> Response | None:
+        """Read a request's body whole, since the bridge to the STAC API asks for ever for one that ends early.
+
+        Returns the refusal of such a one, and of one that is too long.
+        """
         length = environ.get("CONTENT_LENGTH") or ""
-        if length:
-            return length.isdigit() and int(length) <= self._max_body
-        if "HTTP_TRANSFER_ENCODING" not in environ:
-            return True
-        body = environ["wsgi.input"].read(self._max_body + 1)
-        if len(body) > self._max_body:
-            return False
-        del environ["HTTP_TRANSFER_ENCODING"]
+        if not length and "HTTP_TRANSFER_ENCODING" not in environ:
+            return None
+        expected = int(length) if length.isdecimal() else self._max_body + 1
+        body = environ["wsgi.input"].read(expected) if not length or expected <= self._max_body else None
+        if body is None or len(body) > self._max_body:
+            limit = f"{self._max_body / 2**20:g} MiB" if self._max_body >= 2**20 else f"{self._max_body} bytes"
+            return problem_response(
+                413, "RequestTooLarge", f"The request's body is longer than {limit}: simplify its geometry or zones."
+            )
+        if length and len(body) < expected:
+            return problem_response(400, "InvalidParameterValue", "The request's body is shorter than it says.")
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
-        return True
+        return None
 
 
 def _is_utf8(path: str) -> bool:

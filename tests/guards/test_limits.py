@@ -65,6 +65,17 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(client: httpx.Client, 
         assert sender.recv(2**16).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("path", ["/stac-api/search", f"/processes/{PROCESS}/execution"])
+def test_a_body_that_ends_early_is_refused(client: httpx.Client, path: str) -> None:
+    """Not waited for: whoever reads it must not ask for the rest again and again."""
+    assert client.base_url.port is not None
+    fields = "Host: here\r\nContent-Type: application/json\r\nContent-Length: 50\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as sender:
+        sender.sendall(f'POST {path} HTTP/1.1\r\n{fields}\r\n{{"limit"'.encode())
+        sender.shutdown(socket.SHUT_WR)
+        assert sender.recv(2**16).startswith(b"HTTP/1.1 400 ")
+
+
 _IMPATIENT = """
 import sys
 from pathlib import Path
