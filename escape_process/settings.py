@@ -200,7 +200,7 @@ class Settings(BaseModel):
     """Seconds to wait for a remote host to connect or to send more."""
     http_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """How often a failing remote read is tried."""
-    max_items: Annotated[int, Field(ge=1)] = 1000
+    max_items: Annotated[int, Field(ge=1)] = 10_000
     """Most catalogue items that one search looks at."""
 
     _owner: str | None = PrivateAttr(None)

@@ -7,24 +7,26 @@ the geometry, and the caller filters once more.
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import shapely
+from pystac import Link
 from pystac_client import ItemSearch
 from pystac_client.stac_api_io import StacApiIO
 
 from escape_process.catalogue.footprints import footprint_of, overlaps
 from escape_process.catalogue.item_assets import as_list, as_mapping, as_texts, is_usable, resolve
-from escape_process.catalogue.walk import FoundItem, limit_note, self_href
-from escape_process.errors import UpstreamError
+from escape_process.catalogue.walk import PAGE_SIZE, FoundItem, limit_note, self_href
+from escape_process.errors import TransientError, UpstreamError
 from escape_process.hrefs import fetch, is_remote, parse_json, read_json
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 
-PAGE_SIZE = 100
+MOST_EMPTY_PAGES = 20
+"""Pages without an item that are gone through one after another: servers that filter after paging send some."""
 
 _ITEM_SEARCH = re.compile(r"/item-search$")
 _FILTER = re.compile(r"/item-search#filter(:|$)")
@@ -34,9 +36,10 @@ _SORT = re.compile(r"/item-search#sort(:|$)")
 class _CheckedIO(StacApiIO):
     """pystac-client's requests, sent by `hrefs`, and answers that are what pystac-client takes them to be."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, note: Callable[[str], None]) -> None:
         super().__init__(max_retries=None)
         self._settings = settings
+        self._note = note
 
     def request(
         self,
@@ -59,6 +62,29 @@ class _CheckedIO(StacApiIO):
         page["features"] = [feature for feature in page["features"] if isinstance(feature, dict)]
         page["links"] = [_checked_link(link, href) for link in as_list(page.get("links")) if _is_link(link)]
         return page
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a search that hold items; past empty ones, and no further where they repeat."""
+        seen: set[tuple[tuple[str, str], ...]] = set()
+        empty = 0
+        page = self.read_json(url, method=method, parameters=parameters)
+        while True:
+            content = tuple((str(item.get("collection")), str(item.get("id"))) for item in page["features"])
+            if content in seen:
+                self._note("The catalogue repeats its pages; the search ended there.")
+                return
+            empty = 0 if content else empty + 1
+            if content:
+                seen.add(content)
+                yield page
+            following = next((link for link in page["links"] if link["rel"] == "next"), None)
+            if following is None:
+                return
+            if empty >= MOST_EMPTY_PAGES:
+                raise UpstreamError("The catalogue's search sends empty pages without end.")
+            page = self.read_json(Link.from_dict(following), parameters=parameters)
 
 
 def _is_link(link: Any) -> bool:
@@ -123,43 +149,49 @@ def search_items(
     UpstreamError
         where the API fails on the plain question too.
     """
-    plain = {"sortby": [{"field": "properties.datetime", "direction": "desc"}]} if _declares(_SORT, conformance) else {}
-    questions = [_Question("", plain)]
+    order = {"sortby": [{"field": "properties.datetime", "direction": "desc"}]}
+    questions = [_Question("", {})]
+    if _declares(_SORT, conformance):
+        questions.insert(0, _Question("order", order))
     if request.geometry is not None and link[1] == "POST":
-        questions.insert(0, _Question("geometry", {**plain, "intersects": request.geometry}))
+        questions.insert(0, _Question("geometry", {**questions[0].content, "intersects": request.geometry}))
     if request.filter is not None and _declares(_FILTER, conformance):
         questions.insert(0, _Question("filter", {**questions[0].content, "filter": request.filter}))
     elif request.filter is not None:
         note("The catalogue does not take filters; the filter was applied here.")
-    for question in questions[:-1]:
+    for question in questions:
+        found = ignored = False
         try:
-            found = list(_pages(link, request, settings, note, question.content))
-        except UpstreamError:
+            for item, href in _pages(link, request, settings, note, question.content):
+                ignored = "intersects" in question.content and _is_outside(item, request)
+                if ignored:
+                    break
+                found = True
+                yield item, href
+        except UpstreamError as error:
+            if not question.adds or (question.adds == "order" and isinstance(error, TransientError)):
+                raise
             note(f"The catalogue failed on the {question.adds}; it was applied here instead.")
             continue
-        if found and ("intersects" not in question.content or not _outside(found, request)):
-            yield from found
+        if not ignored and (found or question.adds in ("order", "")):
             return
         if question.adds == "filter" and not found:
             note("The catalogue found nothing with the filter; it was asked without, and the filter applied here.")
-    yield from _pages(link, request, settings, note, plain)
 
 
 @dataclass(frozen=True)
 class _Question:
-    """One way to ask for the items of a request."""
+    """One way to ask for the items of a request. What several answers hold is sorted out by whoever takes it."""
 
     adds: str
     """What it asks more than the next one."""
     content: Mapping[str, Any]
 
 
-def _outside(found: Iterable[FoundItem], request: RetrievalRequest) -> bool:
-    """Tell whether an answer has items far from the geometry: its server did not look at it."""
-    area = request.area
-    box = None if area is None else shapely.box(*area.bounds)
-    shapes = [footprint_of(item) for item, _ in found]
-    return box is not None and any(shape is not None and not overlaps(shape, box) for shape in shapes)
+def _is_outside(item: Mapping[str, Any], request: RetrievalRequest) -> bool:
+    """Tell whether an item is far from the geometry: its server did not look at it."""
+    area, shape = request.area, footprint_of(item)
+    return area is not None and shape is not None and not overlaps(shape, shapely.box(*area.bounds))
 
 
 def _declares(pattern: re.Pattern[str], conformance: list[str]) -> bool:
@@ -179,7 +211,7 @@ def _pages(
         search = ItemSearch(
             url=href,
             method=method,
-            stac_io=_CheckedIO(settings),
+            stac_io=_CheckedIO(settings, note),
             max_items=left + 1,  # one more tells whether the limit cut anything
             limit=min(PAGE_SIZE, settings.max_items),
             bbox=bbox,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +15,10 @@ from escape_process.catalogue.duplicates import without_duplicates
 from escape_process.catalogue.footprints import footprint_of, meet, overlaps, time_of
 from escape_process.catalogue.item_search import conformance_of, search_items, search_link
 from escape_process.catalogue.scenes import join_passes, scene_from_item
-from escape_process.catalogue.walk import FoundItem, kind_of, walk
+from escape_process.catalogue.walk import FoundItem, Lose, kind_of, walk
 from escape_process.errors import EscapeError, InvalidInputError, NoScenesError, UpstreamError, upstream_error
 from escape_process.guard import check_public_url
-from escape_process.hrefs import is_remote, read_json
+from escape_process.hrefs import file_name, is_remote, read_json
 from escape_process.records import Found, Refusal, Scene
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
@@ -27,6 +27,8 @@ LOGGER = logging.getLogger(__name__)
 
 MOST_REASONS = 3
 """Reasons that a sentence gives before it says that there are more."""
+_LONGEST_ID = 60
+"""Characters told of what stands in place of an id."""
 
 
 def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
@@ -42,19 +44,29 @@ def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
     InvalidInputError
         where the request names no known catalogue.
     UpstreamError
-        where the catalogue does not answer, is no STAC or lists what is missing.
+        where the catalogue does not answer or is no STAC, or nothing is usable of what it lists and something missing.
     """
     name, href = _catalog(request, settings)
     notes: dict[str, None] = {}  # in order, each once
     scenes: list[Scene] = []
     refused: list[Refusal] = []
-    for item, place in _matching(_items(name, href, request, settings, notes), request, notes, refused):
+    failures: list[UpstreamError] = []
+
+    def lose(place: str, error: UpstreamError) -> None:
+        LOGGER.info("refused %s: %s", file_name(place), error)
+        refused.append(Refusal(file_name(place), str(error)))
+        failures.append(error)
+
+    items = _items(name, href, request, settings, note=notes.setdefault, lose=lose)
+    for item, place in _matching(items, request, notes, refused):
         scene = scene_from_item(item, place, request)
         if isinstance(scene, Scene):
             scenes.append(scene)
         else:
             LOGGER.info("refused %s: %s", scene.id, scene.reason)
             refused.append(scene)
+    if failures and not scenes:
+        raise failures[0]
     scenes = join_passes(without_duplicates(scenes))
     if len(scenes) > request.max_scenes:
         notes[f"{len(scenes)} scenes are usable; the newest {request.max_scenes} are used (max_scenes)."] = None
@@ -64,13 +76,13 @@ def find_scenes(request: RetrievalRequest, settings: Settings) -> Found:
 
 def no_scenes_error(request: RetrievalRequest, found: Found) -> NoScenesError:
     """Say what was found for a request that has no usable scene, why it was refused and what to change."""
-    where = _where(request)
+    where, notes = _where(request), "".join(f" {note}" for note in found.notes)
     if not found.scenes and not found.refused:
-        return NoScenesError(f"No scene in the catalogue {where}: {_advice(request)}.")
+        return NoScenesError(f"No scene in the catalogue {where}: {_advice(request)}.{notes}")
     count = len(found.scenes) + len(found.refused)
     were = "1 scene was found" if count == 1 else f"{count} scenes were found"
     return NoScenesError(
-        f"No usable full-polarimetric scene {where}: {were}, {_reasons(found)}. {_capital(_advice(request))}."
+        f"No usable full-polarimetric scene {where}: {were}, {_reasons(found)}. {_capital(_advice(request))}.{notes}"
     )
 
 
@@ -87,13 +99,19 @@ def _reasons(found: Found) -> str:
 
 
 def _where(request: RetrievalRequest) -> str:
+    told = []
     if request.bbox is not None:
-        where = f"covers bbox {[round(corner, 6) for corner in request.bbox]}"
-    elif request.geometry is not None:
-        where = "covers the geometry given"
-    else:
-        ids = request.ids or []
-        where = f"has the id {ids[0]}" if len(ids) == 1 else f"has one of the {len(ids)} ids given"
+        told.append(f"covers bbox {[round(corner, 6) for corner in request.bbox]}")
+    if request.geometry is not None:
+        told.append("covers the geometry given")
+    if request.ids is not None:
+        ids = request.ids
+        told.append(f"has the id {ids[0]}" if len(ids) == 1 else f"has one of the {len(ids)} ids given")
+    if request.collections is not None:
+        told.append(f"is in {' or '.join(request.collections)}")
+    if request.filter is not None:
+        told.append("matches the filter")
+    where = " and ".join(told)
     start, end = (None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in request.interval)
     if start is not None and end is not None:
         return f"{where} between {start} and {end}"
@@ -107,7 +125,9 @@ def _advice(request: RetrievalRequest) -> str:
         return "check the ids or name another catalogue"
     dates = " or the dates" if request.datetime is not None else ""
     area = "bbox" if request.bbox is not None else "geometry"
-    return f"widen the {area}{dates}, or name another catalogue"
+    further = [name for name in ("ids", "collections", "filter") if getattr(request, name) is not None]
+    checked = f", check the {' and the '.join(further)}" if further else ""
+    return f"widen the {area}{dates}{checked}, or name another catalogue"
 
 
 def _lower(text: str) -> str:
@@ -149,7 +169,7 @@ def _root_file(href: str) -> str:
 
 
 def _items(
-    name: str, href: str, request: RetrievalRequest, settings: Settings, notes: dict[str, None]
+    name: str, href: str, request: RetrievalRequest, settings: Settings, *, note: Callable[[str], None], lose: Lose
 ) -> Iterator[FoundItem]:
     """Yield candidates from a catalogue of whichever kind."""
     try:
@@ -162,8 +182,8 @@ def _items(
         raise upstream_error(f"The catalogue {name} cannot be used: {_lower(str(error))}", error) from error
     link = search_link(root, href, conformance)
     if link is not None:
-        return search_items(link, conformance, request, settings, notes.setdefault)
-    return walk(root, href, request, settings, notes.setdefault)
+        return search_items(link, conformance, request, settings, note)
+    return walk(root, href, request, settings, note=note, lose=lose)
 
 
 def _matching(
@@ -176,7 +196,11 @@ def _matching(
     undecided = 0
     for item, href in items:
         name = item.get("id")
-        if not isinstance(name, str) or not _answers(item, request, wanted):
+        if not _answers(item, request, wanted):
+            continue
+        if not isinstance(name, str) or not name:
+            known_as = file_name(href) if name in (None, "") else str(name)[:_LONGEST_ID]
+            refused.append(Refusal(known_as, "It has no id that is a text.", item))
             continue
         key, content = (str(item.get("collection")), name), _digest(item)
         if key in seen:
@@ -199,7 +223,7 @@ def _matching(
 
 def _answers(item: Mapping[str, Any], request: RetrievalRequest, wanted: set[str] | None) -> bool:
     """Tell whether an item is one of those asked for; without a readable place or time it is let by, to be refused."""
-    if wanted is not None and item["id"] not in wanted:
+    if wanted is not None and item.get("id") not in wanted:
         return False
     if request.collections is not None and item.get("collection") not in request.collections:
         return False

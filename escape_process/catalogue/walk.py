@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote, urlencode
 
 from escape_process.catalogue.footprints import may_hold
 from escape_process.catalogue.item_assets import as_list, as_mapping, is_usable, resolve
-from escape_process.errors import EscapeError, UpstreamError, upstream_error
+from escape_process.errors import EscapeError, TransientError, UpstreamError, upstream_error
 from escape_process.hrefs import file_name, is_remote, read_json
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
@@ -14,8 +15,16 @@ from escape_process.settings import Settings
 READ_AT_ONCE = 8
 """Items of a remote catalogue that are asked for side by side."""
 
+PAGE_SIZE = 100
+
+_ITEM_KINDS = frozenset({"Feature", "FeatureCollection"})
+_ALL_KINDS = _ITEM_KINDS | {"Catalog", "Collection"}
+
 FoundItem = tuple[Mapping[str, Any], str]
 """An item and where it was found."""
+
+Lose = Callable[[str, UpstreamError], None]
+"""Told of a listed document that is missing or wrong."""
 
 
 def kind_of(document: Any) -> str | None:
@@ -42,40 +51,53 @@ def _is_item(document: Any) -> bool:
 
 
 def walk(
-    root: Mapping[str, Any], href: str, request: RetrievalRequest, settings: Settings, note: Callable[[str], None]
+    root: Mapping[str, Any],
+    href: str,
+    request: RetrievalRequest,
+    settings: Settings,
+    *,
+    note: Callable[[str], None],
+    lose: Lose,
 ) -> Iterator[FoundItem]:
     """Yield the items under a root that was read from `href`, at most `settings.max_items`.
 
+    What is listed but missing or no STAC is told to `lose`, and the others are read on.
+
     Raises
     ------
-    UpstreamError
-        where a document that the catalogue lists is missing or is no STAC.
+    TransientError
+        where a host fails for the moment.
     """
     waiting, seen = [href], {href}
     items_left = documents_left = settings.max_items
     while waiting:
         place = waiting.pop()
-        document = root if place == href else _read(place, settings)
         documents_left -= 1
+        document = root if place == href else _read(place, settings)
+        if isinstance(document, UpstreamError):
+            lose(place, document)
+            continue
         kind = kind_of(document)
-        if kind is None:
-            raise UpstreamError(f"The catalogue lists {file_name(place)}, but that is not STAC; correct its link.")
         if kind == "Collection" and not may_hold(document, request.area, request.interval):
             continue
         count = 0
-        if kind in ("Feature", "FeatureCollection"):
-            features = [document] if kind == "Feature" else list(filter(_is_item, document["features"]))
+        children = _targets(document, place, "child")
+        if kind in _ITEM_KINDS:
+            features = [(document, place)] if kind == "Feature" else _features(document, place)
             count = len(features)
-            for feature in features[:items_left]:
-                yield feature, place if kind == "Feature" else self_href(feature, place)
+            yield from features[:items_left]
+            children += _targets(document, place, "next")
         elif kind == "Catalog" or request.collections is None or document.get("id") in request.collections:
             targets = [target for target in _targets(document, place, "item") if target not in seen]
+            targets.sort(key=lambda target: not _names_one(target, request.ids))
             seen.update(targets)
             count = len(targets)
             owner = {"collection": document.get("id")} if kind == "Collection" else {}
-            for item, target in _read_items(targets[:items_left], settings):
+            for item, target in _read_items(targets[:items_left], settings, lose):
                 yield {**owner, **item}, target
-        children = [target for target in _targets(document, place, "child") if target not in seen]
+            if not targets:
+                children += [_narrowed(target, request) for target in _targets(document, place, "items")]
+        children = [target for target in children if target not in seen]
         seen.update(children)
         waiting += reversed(children)
         more = count > items_left
@@ -107,33 +129,70 @@ def _targets(document: Mapping[str, Any], href: str, rel: str) -> list[str]:
     found: dict[str, None] = {}
     for link in map(as_mapping, as_list(document.get("links"))):
         target = link.get("href")
-        if link.get("rel") == rel and isinstance(target, str) and target:
+        if link.get("rel") == rel and isinstance(target, str) and target and link.get("method", "GET") == "GET":
             absolute = resolve(target, href)
             if is_usable(absolute, href):
                 found[absolute] = None
     return list(found)
 
 
-def _read_items(hrefs: list[str], settings: Settings) -> Iterator[FoundItem]:
+def _names_one(href: str, ids: list[str] | None) -> bool:
+    """Tell whether an address looks like that of an item asked for, which is then read first."""
+    return ids is not None and any(name in unquote(href) for name in ids)
+
+
+def _narrowed(href: str, request: RetrievalRequest) -> str:
+    """Return the address of a collection's items in an API, asking for those of an area and time."""
+    if not href.startswith(("http://", "https://")):
+        return href
+    asked = {"limit": str(PAGE_SIZE)}
+    if request.area is not None and (request.bbox is None or request.bbox[0] < request.bbox[2]):
+        asked["bbox"] = ",".join(map(str, request.area.bounds))
+    if request.datetime is not None:
+        asked["datetime"] = request.datetime
+    return f"{href}{'&' if '?' in href else '?'}{urlencode(asked)}"
+
+
+def _features(document: Mapping[str, Any], place: str) -> list[FoundItem]:
+    features = [feature for feature in document["features"] if isinstance(feature, Mapping)]
+    return [(feature, self_href(feature, place)) for feature in features]
+
+
+def _read_items(hrefs: list[str], settings: Settings, lose: Lose) -> Iterator[FoundItem]:
     """Read items in order, a few of them at once."""
+
     with ThreadPoolExecutor(READ_AT_ONCE) as pool:
         for start in range(0, len(hrefs), READ_AT_ONCE):
             batch = hrefs[start : start + READ_AT_ONCE]
-            yield from zip(pool.map(lambda href: _read_item(href, settings), batch), batch, strict=True)
+            documents = pool.map(lambda href: _read(href, settings, _ITEM_KINDS), batch)
+            for href, document in zip(batch, documents, strict=True):
+                if isinstance(document, UpstreamError):
+                    lose(href, document)
+                elif _is_item(document):
+                    yield document, href
+                else:
+                    yield from _features(document, href)
 
 
-def _read_item(href: str, settings: Settings) -> Mapping[str, Any]:
-    document = _read(href, settings)
-    if not _is_item(document):
-        raise UpstreamError(f"The catalogue lists the item {file_name(href)}, but that is not a STAC item.")
-    return document
+def _read(href: str, settings: Settings, kinds: frozenset[str] = _ALL_KINDS) -> Mapping[str, Any] | UpstreamError:
+    """Read a document that the catalogue lists; return why it is of no use where that will be so the next time, too.
 
-
-def _read(href: str, settings: Settings) -> Mapping[str, Any]:
+    Raises
+    ------
+    TransientError
+        where a host fails for the moment.
+    """
+    name = file_name(href)
     try:
         document = read_json(href, settings)
+    except TransientError as error:
+        raise upstream_error(f"The catalogue lists {name}, which cannot be read: {error}", error) from error
     except UpstreamError as error:
-        raise upstream_error(f"The catalogue lists {file_name(href)}, which cannot be read: {error}", error) from error
-    except EscapeError as error:
-        raise UpstreamError(f"The catalogue lists {file_name(href)} at an address that is not read here.") from error
-    return as_mapping(document)
+        return UpstreamError(f"The catalogue lists {name}, which cannot be read: {error}")
+    except EscapeError:
+        return UpstreamError(f"The catalogue lists {name} at an address that is not read here.")
+    if kind_of(document) in kinds:
+        return as_mapping(document)
+    if kinds == _ITEM_KINDS:
+        return UpstreamError(f"The catalogue lists the item {name}, but that is not a STAC item.")
+    return UpstreamError(f"The catalogue lists {name}, but that is not STAC; correct its link.")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from loopback import Quiet, in_thread
@@ -84,6 +85,7 @@ class CatalogueServer(http.server.ThreadingHTTPServer):
         self.documents: dict[str, Any] = {}
         self.search: Callable[[dict[str, Any]], tuple[int, Any]] | None = None
         self.read: list[str] = []
+        self.queries: list[dict[str, list[str]]] = []
         self.searches: list[dict[str, Any]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -102,8 +104,9 @@ class _Handler(Quiet, http.server.BaseHTTPRequestHandler):
     server: CatalogueServer
 
     def do_GET(self) -> None:
-        path = self.path.split("?", maxsplit=1)[0]
+        path, _, query = self.path.partition("?")
         self.server.read.append(path)
+        self.server.queries.append(parse_qs(query))
         if path in self.server.documents:
             self._send(200, self.server.documents[path])
         else:

@@ -54,8 +54,11 @@ def ten_thousand() -> list[dict[str, Any]]:
 def test_ten_thousand_items_in_an_api(serve_api: Any, ten_thousand: list[Any], request_of: Ask) -> None:
     api = serve_api(ten_thousand, page=100)
     found = find_scenes(request_of(), api.settings("/"))
-    assert len(found.scenes) + len(found.refused) == 1000 - 80  # 20 of 100 usable ones are taken
-    assert any("1000 catalogue entries" in note for note in found.notes)
+    assert (len(found.scenes), len(found.refused)) == (20, MANY - MANY // 10)
+    assert found.notes == ("1000 scenes are usable; the newest 20 are used (max_scenes).",)
+    cut = find_scenes(request_of(), api.settings("/", max_items=1000))
+    assert len(cut.scenes) + len(cut.refused) == 1000 - 80  # 20 of 100 usable ones are taken
+    assert any("1000 catalogue entries" in note for note in cut.notes)
     narrow = find_scenes(request_of(bbox=[-179, -80, -178.6, -79.6]), api.settings("/"))
     assert ids(narrow) == ["s00000"]
     assert narrow.notes == ()
@@ -63,7 +66,7 @@ def test_ten_thousand_items_in_an_api(serve_api: Any, ten_thousand: list[Any], r
 
 def test_ten_thousand_items_in_one_document(server: Any, ten_thousand: list[Any], request_of: Ask) -> None:
     server.documents["/catalog.json"] = listing(*ten_thousand)
-    found = find_scenes(request_of(max_scenes=100), server.settings(max_items=MANY))
+    found = find_scenes(request_of(max_scenes=100), server.settings())
     assert len(found.refused) == MANY - MANY // 10
     assert len(found.scenes) == 100
     assert found.notes == ("1000 scenes are usable; the newest 100 are used (max_scenes).",)
@@ -97,11 +100,12 @@ def test_an_api_that_pages_in_a_circle(serve_api: Any, item: Make, request_of: A
         return 200, {**copy.deepcopy(pages[place]), "links": [following]}
 
     api.search = answer
-    found = find_scenes(request_of(), api.settings("/", max_items=10))
+    found = find_scenes(request_of(), api.settings("/"))
     assert ids(found) == ["a", "b"]
-    assert any("10 catalogue entries" in note for note in found.notes)
+    assert found.notes == ("The catalogue repeats its pages; the search ended there.",)
+    assert len(api.searches) == 3
     pages[0] = listing()
-    assert ids(find_scenes(request_of(), api.settings("/"))) == []
+    assert ids(find_scenes(request_of(), api.settings("/"))) == ["b"]
 
 
 def test_an_api_that_dies_between_pages(serve_api: Any, item: Make, request_of: Ask) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,20 +142,94 @@ def test_a_shared_edge_is_no_overlap(tree: Path, request_of: Ask) -> None:
     assert ids(find_scenes(request_of(bbox=[10.5, 45.0, 10.9, 45.5]), local(tree))) == []
 
 
-def test_a_missing_item_is_named(server: Any, tree: Path, request_of: Ask) -> None:
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (None, r"^The catalogue lists europe1\.json, which cannot be read: .* 404"),
+        (b"<html>", r"^The catalogue lists europe1\.json, which cannot be read: .* not JSON"),
+        ({"type": "Nothing"}, r"europe1\.json, but that is not a STAC item"),
+    ],
+)
+def test_a_broken_entry_is_refused_and_the_others_are_used(
+    server: Any, tree: Path, request_of: Ask, document: Any, said: str
+) -> None:
     server.serve_folder(tree)
-    gone = next(path for path in server.documents if path.endswith("europe1.json"))
-    del server.documents[gone]
-    with pytest.raises(UpstreamError, match=r"^The catalogue lists europe1\.json, which cannot be read: .* 404"):
-        find_scenes(request_of(), server.settings())
+    path = next(path for path in server.documents if path.endswith("europe1.json"))
+    if document is None:
+        del server.documents[path]
+    else:
+        server.documents[path] = document
+    found = find_scenes(request_of(collections=["europe"]), server.settings())
+    assert ids(found) == ["europe0", "europe2"]
+    ((name, reason),) = [(one.id, one.reason) for one in found.refused]
+    assert name == "europe1.json"
+    assert re.search(said, reason)
+    for other in ("europe0.json", "europe2.json"):
+        del server.documents[next(path for path in server.documents if path.endswith(other))]
+    with pytest.raises(UpstreamError, match=r"^The catalogue lists europe"):
+        find_scenes(request_of(collections=["europe"]), server.settings())
 
 
-def test_a_link_to_something_else_is_named(server: Any, tree: Path, request_of: Ask) -> None:
+def test_a_broken_part_of_a_tree_does_not_hide_the_others(server: Any, tree: Path, request_of: Ask) -> None:
     server.serve_folder(tree)
-    wrong = next(path for path in server.documents if path.endswith("europe1.json"))
-    server.documents[wrong] = {"type": "Nothing"}
-    with pytest.raises(UpstreamError, match=r"europe1\.json, but that is not a STAC item"):
-        find_scenes(request_of(), server.settings())
+    del server.documents["/middle/america/collection.json"]
+    found = find_scenes(request_of(), server.settings())
+    assert ids(found) == ["europe0", "europe1", "europe2"]
+    assert [one.id for one in found.refused] == ["collection.json"]
+
+
+def test_items_asked_for_by_id_are_read_first(
+    server: Any, tree: Path, request_of: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("escape_process.catalogue.walk.READ_AT_ONCE", 1)
+    server.serve_folder(tree)
+    assert ids(find_scenes(request_of(ids=["europe2"], collections=["europe"]), server.settings())) == ["europe2"]
+    assert [path for path in server.read if "europe0" in path or "europe1" in path] == []
+
+
+@pytest.mark.parametrize(("given", "told"), [(42, "42"), (None, "catalog.json"), ("", "catalog.json")])
+def test_an_item_without_an_id_is_refused(server: Any, item: Make, request_of: Ask, given: Any, told: str) -> None:
+    nameless = item() | {"id": given}
+    server.documents["/catalog.json"] = {"type": "FeatureCollection", "features": [nameless, item("a", 11.0)]}
+    found = find_scenes(request_of(), server.settings())
+    assert ids(found) == ["a"]
+    assert found.refused == (Refusal(told, "It has no id that is a text."),)
+
+
+def test_an_item_of_the_wrong_form_is_refused(server: Any, item: Make, request_of: Ask) -> None:
+    listed = item("listed") | {"assets": ["./HH.tif"]}
+    server.documents["/catalog.json"] = {"type": "FeatureCollection", "features": [listed, item("a", 11.0)]}
+    found = find_scenes(request_of(), server.settings())
+    assert ids(found) == ["a"]
+    assert [one.id for one in found.refused] == ["listed"]
+
+
+def test_the_address_of_a_collection_of_an_api(server: Any, item: Make, request_of: Ask) -> None:
+    """An API's collection links to its items by pages instead of one by one."""
+    links = [{"rel": "items", "href": "./collections/c/items"}]
+    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
+    server.documents["/catalog.json"] = {"type": "Collection", "stac_version": "1.0.0", "id": "c"} | {
+        "extent": extent,
+        "links": links,
+    }
+    following = [{"rel": "next", "href": "./items2"}, {"rel": "next", "href": "./post", "method": "POST"}]
+    server.documents["/collections/c/items"] = {
+        "type": "FeatureCollection",
+        "features": [item("a")],
+        "links": following,
+    }
+    server.documents["/collections/c/items2"] = {"type": "FeatureCollection", "features": [item("b", 11.0)]}
+    assert ids(find_scenes(request_of(datetime="2024-01-01T00:00:00Z/.."), server.settings())) == ["a", "b"]
+    assert server.read == ["/catalog.json", "/collections/c/items", "/collections/c/items2"]
+    (asked,) = [query for query in server.queries if query]
+    assert asked == {"limit": ["100"], "bbox": ["-180.0,-90.0,180.0,90.0"], "datetime": ["2024-01-01T00:00:00Z/.."]}
+
+
+def test_an_item_link_may_lead_to_several(server: Any, item: Make, request_of: Ask) -> None:
+    links = [{"rel": "item", "href": "./items.geojson"}]
+    server.documents["/catalog.json"] = {"type": "Catalog", "stac_version": "1.0.0", "id": "c", "links": links}
+    server.documents["/items.geojson"] = {"type": "FeatureCollection", "features": [item("a"), item("b", 11.0)]}
+    assert ids(find_scenes(request_of(), server.settings())) == ["a", "b"]
 
 
 def test_loops_end_and_remote_catalogues_lead_to_no_local_file(server: Any, item: Make, request_of: Ask) -> None:
@@ -348,9 +423,37 @@ def test_odd_pages_do_no_harm(serve_api: Any, item: Make, request_of: Ask) -> No
 def test_pages_without_end_are_cut(serve_api: Any, item: Make, request_of: Ask) -> None:
     api = serve_api([])
     again = {"rel": "next", "href": f"{api.url}/search", "method": "POST", "body": {}}
-    api.search = lambda query: (200, {"features": [item("a")], "links": [again]})
-    assert ids(find_scenes(request_of(), api.settings("/", max_items=7))) == ["a"]
+    api.search = lambda query: (200, {"features": [item(f"a{len(api.searches)}")], "links": [again]})
+    find_scenes(request_of(), api.settings("/", max_items=7))
     assert len(api.searches) == 8
+
+
+def test_empty_pages_are_gone_through(serve_api: Any, item: Make, request_of: Ask) -> None:
+    api = serve_api([])
+    again = {"rel": "next", "href": f"{api.url}/search", "method": "POST", "body": {}}
+    api.search = lambda query: (200, {"features": [] if len(api.searches) < 15 else [item("a")], "links": [again]})
+    assert ids(find_scenes(request_of(), api.settings("/"))) == ["a"]
+    api.search = lambda query: (200, {"features": [], "links": [again]})
+    with pytest.raises(UpstreamError, match="empty pages without end"):
+        find_scenes(request_of(), api.settings("/"))
+
+
+@pytest.mark.parametrize(("status", "asked"), [(400, [True, False]), (503, [True, True])])
+def test_an_api_that_cannot_sort_is_asked_without(
+    serve_api: Any, item: Make, request_of: Ask, status: int, asked: list[bool]
+) -> None:
+    api = serve_api([item("a")])
+    api.documents["/"]["conformsTo"].append("https://api.stacspec.org/v1.0.0/item-search#sort")
+    whole = api.search
+    api.search = lambda query: (status, {}) if "sortby" in query else whole(query)
+    if status == 503:  # fails for the moment, whatever it is asked
+        with pytest.raises(UpstreamError, match="503"):
+            find_scenes(request_of(), api.settings("/"))
+    else:
+        found = find_scenes(request_of(), api.settings("/"))
+        assert ids(found) == ["a"]
+        assert found.notes == ("The catalogue failed on the order; it was applied here instead.",)
+    assert ["sortby" in query for query in api.searches] == asked
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
@@ -376,6 +479,25 @@ def test_several_reasons_are_counted(request_of: Ask) -> None:
     assert said == (
         "No usable full-polarimetric scene has one of the 3 ids given: 3 scenes were found, refused: 2 because it is A;"
         " 1 because it is B. Check the ids or name another catalogue."
+    )
+
+
+def test_a_search_that_ended_early_does_not_say_that_there_is_nothing(server: Any, tree: Path, request_of: Ask) -> None:
+    server.serve_folder(tree)
+    asked = request_of(bbox=[60, 0, 61, 1])
+    for path, document in server.documents.items():
+        if path.endswith("collection.json"):
+            document["extent"]["spatial"]["bbox"] = [[-180, -90, 180, 90]]
+    said = str(no_scenes_error(asked, find_scenes(asked, server.settings(max_items=3))))
+    assert said.startswith("No scene in the catalogue covers bbox [60.0, 0.0, 61.0, 1.0]: ")
+    assert "The search ended after 3 catalogue entries" in said
+
+
+def test_all_that_narrowed_the_search_is_named(request_of: Ask) -> None:
+    asked = request_of(ids=["a"], collections=["x", "y"], filter=EQUALS_HBQ, bbox=[9, 44, 11, 46])
+    assert str(no_scenes_error(asked, Found((), ()))) == (
+        "No scene in the catalogue covers bbox [9.0, 44.0, 11.0, 46.0] and has the id a and is in x or y and matches"
+        " the filter: widen the bbox, check the ids and the collections and the filter, or name another catalogue."
     )
 
 

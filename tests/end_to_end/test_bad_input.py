@@ -187,8 +187,12 @@ def test_bad_pixels_are_left_out(spoiled: Server, tmp_path: Path) -> None:
 
 
 def test_a_listed_item_that_is_missing(spoiled: Server) -> None:
-    sentence = spoiled.refusal({**SMALL, "catalog": "lost-item"}, 502)
+    sentence = spoiled.refusal({"catalog": "lost-item", "ids": [SCENE]}, 502)
     assert SCENE in sentence
+    answer = spoiled.execute({**SMALL, "catalog": "lost-item", "dry_run": True}).json()
+    assert len(answer["report"]["scenes"]) == 2
+    reasons = {one["id"]: one["reason"] for one in answer["report"]["refused"]}
+    assert "does not exist" in reasons[f"{SCENE}.json"]
 
 
 @pytest.mark.parametrize("path", ["/html", "/other.json", "/broken", "/nothing"])
