@@ -11,7 +11,7 @@ from typing import Any
 import filelock
 
 from escape_process.engine import storage_faults_told
-from escape_process.errors import UpstreamError
+from escape_process.errors import StorageError, UpstreamError
 from escape_process.settings import Settings
 
 LOCK_SECONDS = 120.0
@@ -45,11 +45,21 @@ class Outbox:
                 partial.unlink(missing_ok=True)
 
     def get(self, id: str) -> dict[str, Any] | None:
-        """Return a waiting item; None where it does not wait."""
+        """Return a waiting item; None where it does not wait.
+
+        Raises
+        ------
+        StorageError
+            where what waits is damaged.
+        """
         try:
-            item: dict[str, Any] = json.loads(self._path(id).read_text(encoding="utf-8"))
+            item = json.loads(self._path(id).read_bytes())
         except FileNotFoundError:
             return None
+        except ValueError:
+            item = None
+        if not isinstance(item, dict) or item.get("id") != id:
+            raise StorageError(f"What waits under {id} is damaged: ask for that result anew.")
         return item
 
     def ids(self) -> list[str]:

@@ -123,7 +123,11 @@ def _keep_in_api(item: Mapping[str, Any], settings: Settings) -> Kept:
 
 def find_result(id: str, settings: Settings) -> Kept | None:
     """Return a result that is published, or waits to be, with all its files whole; None where there is none."""
-    waiting = Outbox(settings).get(id)
+    try:
+        waiting = Outbox(settings).get(id)
+    except StorageError as error:
+        LOGGER.warning("%s", error)
+        return None
     warning = None if waiting is None else _warning(Delivery(id, "it has waited since an earlier request."))
     if "catalog" in settings.publish_to:
         found = find_published(id, settings)
@@ -171,7 +175,7 @@ def _deliver(id: str, outbox: Outbox, api: TransactionApi, settings: Settings) -
                 return Delivery(id, f"Its file {missing} is missing or incomplete.")
             api.publish(item)
             outbox.remove(id)
-    except UpstreamError as error:
+    except (UpstreamError, StorageError) as error:
         return Delivery(id, str(error))
     return Delivery(id, None)
 

@@ -48,7 +48,7 @@ def _walked(root: Any) -> object:
 
     href = str(SAMPLES / "collection.json")
     search_link(as_mapping(root), href, conformance_of(as_mapping(root), href, SETTINGS))
-    return list(walk(as_mapping(root), href, REQUEST, SETTINGS, lambda note: None))
+    return list(walk(as_mapping(root), href, REQUEST, SETTINGS, note=lambda note: None, lose=lambda place, error: None))
 
 
 def _catalogues(folder: Path) -> list[bytes]:

@@ -150,6 +150,24 @@ def test_the_command_completes_what_a_killed_api_left(tmp_path: Path, gate: Gate
     assert CliRunner().invoke(main, ["publish", "--config", str(config)]).output == "Nothing waits to be published.\n"
 
 
+@pytest.mark.parametrize("damaged", ["", '{"id":', "[]", '{"id": "two"}'])
+def test_a_damaged_description_stops_no_other(damaged: str, tmp_path: Path, gate: Gate, pgstac: Pgstac) -> None:
+    settings = api_settings(tmp_path, gate)
+    item = write_result("one", tmp_path, settings)
+    other = write_result("two", tmp_path, settings)
+    gate.fault = "500"
+    for one in (item, other):
+        keep_result(one, settings, published=True)
+    gate.fault = None
+    (settings.outbox_dir / "one.json").write_text(damaged)
+    reasons = {one.id: one.reason for one in publish_waiting(settings)}
+    assert reasons == {"one": "What waits under one is damaged: ask for that result anew.", "two": None}
+    assert find_result("one", settings) is None
+    assert keep_result(item, settings, published=True).warning is None
+    assert outbox(settings) == []
+    assert pgstac.item(COLLECTION, "one")["id"] == "one"
+
+
 def test_no_item_comes_before_its_files(tmp_path: Path, gate: Gate) -> None:
     settings = api_settings(tmp_path, gate)
     item = write_result("one", tmp_path, settings)
