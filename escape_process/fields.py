@@ -108,7 +108,7 @@ def _parse_instant(text: str, whole: str) -> dt.datetime | None:
     if text in ("..", ""):
         return None
     try:
-        instant = dt.datetime.fromisoformat(text)
+        instant = dt.datetime.fromisoformat(text.upper())  # RFC 3339 allows t and z, too
         return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:  # in UTC the first and last day may lie outside all years
         raise ValueError(

@@ -5,6 +5,7 @@ Only `hrefs` calls this module; everything else asks `hrefs`.
 
 import atexit
 import contextlib
+import datetime as dt
 import io
 import logging
 import os
@@ -12,6 +13,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import IO, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
@@ -253,8 +255,7 @@ def _status_failure(href: str, response: httpx.Response, settings: Settings) -> 
     status = response.status_code
     if status in _TRANSIENT_STATUS:
         passing = _TransientStatusError(f"{describe(href)} failed with HTTP status {status}; try again later.", status)
-        after = response.headers.get("Retry-After", "").strip()
-        passing.retry_after = float(after) if re.fullmatch(r"\d{1,9}", after) else 0.0
+        passing.retry_after = _seconds_asked(response.headers.get("Retry-After", "").strip())
         return passing
     if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
         return StatusError(f"{describe(href)} does not exist (HTTP status {status}); check the address.", status)
@@ -262,6 +263,16 @@ def _status_failure(href: str, response: httpx.Response, settings: Settings) -> 
         set_by = "with the operator's credentials" if credentials.known(href, settings) else "without credentials"
         return StatusError(f"{describe(href)} may not be read {set_by} (HTTP status {status}).", status)
     return StatusError(f"{describe(href)} answered with HTTP status {status}; check the address.", status)
+
+
+def _seconds_asked(text: str) -> float:
+    """Read a Retry-After: seconds, or a date; nothing for anything else."""
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        return max((parsedate_to_datetime(text) - dt.datetime.now(dt.UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError, OverflowError):  # the second of a date without a zone
+        return 0.0
 
 
 def _client(settings: Settings) -> httpx.Client:

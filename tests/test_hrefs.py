@@ -181,7 +181,17 @@ def test_passing_failures_are_tried_again(server: _Server, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "least", "most"), [("7", 7, 7), ("86400", 30, 30), ("tomorrow", 0, 5), ("-1", 0, 5), ("9" * 400, 0, 5)]
+    ("said", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("86400", 30, 30),
+        ("Fri, 31 Dec 2999 23:59:59 GMT", 30, 30),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 5),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 0, 5),
+        ("tomorrow", 0, 5),
+        ("-1", 0, 5),
+        ("9" * 400, 0, 5),
+    ],
 )
 def test_a_host_says_when_to_come_again(
     server: _Server, monkeypatch: pytest.MonkeyPatch, said: str, least: float, most: float

@@ -127,6 +127,7 @@ def test_intervals() -> None:
     assert parse_interval("2024-05-01T00:00:00Z/..")[1] is None
     instant = parse_interval("2024-05-01T06:00:00Z")
     assert instant[0] == instant[1]
+    assert parse_interval("2024-05-01t06:00:00.000z") == instant
 
 
 def test_digest_knows_what_changes_the_result_and_nothing_else() -> None:

@@ -88,7 +88,7 @@ def parse_time(text: Any) -> dt.datetime | None:
     if not isinstance(text, str):
         return None
     try:
-        time = dt.datetime.fromisoformat(text.strip())
+        time = dt.datetime.fromisoformat(text.strip().upper())
         return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return None

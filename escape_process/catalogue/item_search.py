@@ -5,7 +5,6 @@ is sent only where the API declares it, an empty or failed answer is asked for a
 the geometry, and the caller filters once more.
 """
 
-import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pystac_client.stac_api_io import StacApiIO
 
 from escape_process.catalogue.footprints import footprint_of, overlaps
 from escape_process.catalogue.item_assets import as_list, as_mapping, as_texts, is_usable, resolve
-from escape_process.catalogue.walk import PAGE_SIZE, FoundItem, limit_note, self_href
+from escape_process.catalogue.walk import PAGE_SIZE, FoundItem, interval_text, limit_note, self_href
 from escape_process.errors import TransientError, UpstreamError
 from escape_process.hrefs import fetch, is_remote, parse_json, read_json
 from escape_process.request import RetrievalRequest
@@ -215,7 +214,7 @@ def _pages(
             max_items=left + 1,  # one more tells whether the limit cut anything
             limit=min(PAGE_SIZE, settings.max_items),
             bbox=bbox,
-            datetime=_interval_text(request),
+            datetime=interval_text(request),
             ids=request.ids,
             collections=request.collections,
             **more,
@@ -235,17 +234,6 @@ def _boxes(request: RetrievalRequest) -> list[list[float] | None]:
     if request.bbox is None or request.bbox[0] < request.bbox[2]:
         return [list(request.area.bounds)]
     return [list(part.bounds) for part in request.area.geoms]
-
-
-def _interval_text(request: RetrievalRequest) -> str | None:
-    start, end = request.interval
-    if start is None and end is None:
-        return None
-    return f"{_stamp(start)}/{_stamp(end)}"
-
-
-def _stamp(time: dt.datetime | None) -> str:
-    return ".." if time is None else time.isoformat().replace("+00:00", "Z")
 
 
 def _item_href(item: Mapping[str, Any], search_href: str) -> str:

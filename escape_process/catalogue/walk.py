@@ -1,5 +1,6 @@
 """Reads the items of a static catalogue, going only where a collection's extent allows what was asked."""
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -107,6 +108,18 @@ def walk(
             return
 
 
+def interval_text(request: RetrievalRequest) -> str | None:
+    """Return the dates asked for as every API takes them: instants in full, always an interval."""
+    start, end = request.interval
+    if start is None and end is None:
+        return None
+    return f"{_stamp(start)}/{_stamp(end)}"
+
+
+def _stamp(time: dt.datetime | None) -> str:
+    return ".." if time is None else time.isoformat().replace("+00:00", "Z")
+
+
 def limit_note(settings: Settings) -> str:
     """Return what a user is told where the search ended before the catalogue did."""
     return (
@@ -148,8 +161,9 @@ def _narrowed(href: str, request: RetrievalRequest) -> str:
     asked = {"limit": str(PAGE_SIZE)}
     if request.area is not None and (request.bbox is None or request.bbox[0] < request.bbox[2]):
         asked["bbox"] = ",".join(map(str, request.area.bounds))
-    if request.datetime is not None:
-        asked["datetime"] = request.datetime
+    interval = interval_text(request)
+    if interval is not None:
+        asked["datetime"] = interval
     return f"{href}{'&' if '?' in href else '?'}{urlencode(asked)}"
 
 

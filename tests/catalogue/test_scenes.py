@@ -404,6 +404,7 @@ def test_looks(item: Make, request_of: Ask) -> None:
     [
         ("2025-11-13T01:18:44.291467", dt.datetime(2025, 11, 13, 1, 18, 44, 291467, dt.UTC)),
         ("2025-11-13T01:18:44+02:00", dt.datetime(2025, 11, 12, 23, 18, 44, 0, dt.UTC)),
+        ("2025-11-13t01:18:44z", dt.datetime(2025, 11, 13, 1, 18, 44, 0, dt.UTC)),
     ],
 )
 def test_times(item: Make, text: str, expected: dt.datetime) -> None:
