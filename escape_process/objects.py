@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ _MARK: Any = "upload"
 """Name of the metadata of an object that says which upload it came by."""
 MOST_LISTED = 10_000
 """Objects that one listing gives."""
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CLOSED = "is not open to the credentials of the settings."
+_FAILS = "cannot be reached: the object storage fails; try again later."
 
 _stores: dict[tuple[int, Bucket, float, int], S3Store] = {}
 
@@ -282,9 +287,27 @@ def _told(href: str, absence_too: bool = True) -> Iterator[None]:
             raise
         raise UpstreamError(f"{describe(href)} does not exist; check the address.") from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise UpstreamError(f"{describe(href)} is not open to the credentials of the settings.") from error
+        raise UpstreamError(f"{describe(href)} {_CLOSED}") from error
     except PreconditionError as error:
         raise UpstreamError(f"{describe(href)} changed while it was read; try again.") from error
+    except GenericError as error:
+        raise _of_status(href, str(error)) from error
     except (BaseError, ValueError, OSError) as error:
-        kind = TransientError if isinstance(error, GenericError | OSError) else UpstreamError
-        raise kind(f"{describe(href)} cannot be reached: the object storage fails; try again later.") from error
+        kind = TransientError if isinstance(error, OSError) else UpstreamError
+        raise kind(f"{describe(href)} {_FAILS}") from error
+
+
+def _of_status(href: str, text: str) -> UpstreamError:
+    """Return the failure that the storage's client has no class of its own for, such as that of any listing."""
+    found = _STATUS.search(text)
+    status = int(found[1]) if found else 0
+    if status in (401, 403):
+        return UpstreamError(f"{describe(href)} {_CLOSED}")
+    if status == 404:
+        return UpstreamError(f"{describe(href)} does not exist; check the address.")
+    if status not in (408, 429) and 400 <= status < 500:
+        why = "check the credentials and the region of the settings"
+        return UpstreamError(f"{describe(href)} is refused by the object storage (HTTP status {status}); {why}.")
+    if "redirect without LOCATION" in text:
+        return UpstreamError(f"{describe(href)} lies in another region than the settings say; correct region.")
+    return TransientError(f"{describe(href)} {_FAILS}")

@@ -1,6 +1,7 @@
 """Object storage by address: ranges of one version, listings, uploads that are looked at, sentences."""
 
 import hashlib
+import http.server
 import io
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from loopback import Quiet, in_thread
 from rasterio.windows import Window
 from s3_server import BUCKET, S3Server
 
@@ -108,6 +110,39 @@ def test_failures_are_sentences(s3: S3Server) -> None:
     with pytest.raises(InvalidInputError, match="object_storage") as caught:
         Settings.load({"object_storage": {"url": "s3://maps", "key_id": "top-secret"}}, Path())
     assert "top-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "passing"),
+    [
+        (401, "is not open to the credentials", False),
+        (403, "is not open to the credentials", False),
+        (404, "does not exist", False),
+        (400, "is refused by the object storage (HTTP status 400)", False),
+        (301, "lies in another region", False),
+        (429, "try again later", True),
+        (500, "try again later", True),
+    ],
+)
+def test_what_the_storage_answers_is_told(status: int, said: str, passing: bool) -> None:
+    class Handler(Quiet, http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815
+
+    with in_thread(http.server.HTTPServer(("127.0.0.1", 0), Handler)) as server:
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        bucket = {"url": "s3://maps", "endpoint": endpoint, "key_id": "key", "secret": "hidden"}
+        settings = Settings.model_validate({"buckets": [bucket], "http_attempts": 1})
+        for ask in (objects.list_hrefs, hrefs.read_bytes):
+            with pytest.raises(UpstreamError) as caught:
+                ask("s3://maps/folder", settings)
+            assert said in str(caught.value)
+            assert "hidden" not in str(caught.value)
+            assert isinstance(caught.value, TransientError) == passing
 
 
 @pytest.mark.parametrize("size", [0, 5, objects.PART_SIZE + 1])
