@@ -55,7 +55,8 @@ def _running(where: Path, folder: Path) -> Iterator[int]:
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", str(data)]
     with subprocess.Popen([*as_user, str(where / "postgres"), "-D", str(data), *options], **quiet) as server:
         try:
-            wait_for(lambda: listens(port), 60)
+            ready = [str(where / "pg_isready"), "--host=127.0.0.1", f"--port={port}"]  # it listens before it answers
+            wait_for(lambda: subprocess.run(ready, check=False, **quiet).returncode == 0, 60)
             yield port
         finally:
             server.send_signal(signal.SIGQUIT)
