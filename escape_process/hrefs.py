@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError, WarpOperationError
@@ -62,6 +63,14 @@ def file_name(href: str) -> str:
     name = remote.last_part(href) if is_remote(href) else href.rstrip("/").rsplit("/", 1)[-1]
     name = "".join(character for character in name if character.isprintable())
     return name if len(name) <= 100 else name[:97] + "..."
+
+
+def without_secrets(href: str) -> str:
+    """Return an address as others may see it: without a signature or credentials."""
+    if not is_remote(href) or objects.is_object(href):
+        return href
+    parts = urlsplit(href)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def open_href(href: str, settings: Settings) -> BinaryIO:

@@ -9,12 +9,11 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from escape_process.catalogue.items import software
 from escape_process.catalogue.publish import public_href
 from escape_process.errors import EscapeError
-from escape_process.hrefs import about, file_name, is_remote
+from escape_process.hrefs import about, file_name, is_remote, without_secrets
 from escape_process.records import OpenedScene, Pass, ProductFile, Stack
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
@@ -203,10 +202,7 @@ def _measured(href: str, settings: Settings) -> Record:
 def _location(href: str, settings: Settings) -> str:
     """Return an address as others may see it: without a signature, credentials or folders of this host."""
     public = public_href(href, settings)
-    if not is_remote(public):
-        return file_name(public)
-    parts = urlsplit(public)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return without_secrets(public) if is_remote(public) else file_name(public)
 
 
 def _now() -> str:

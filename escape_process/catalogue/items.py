@@ -22,6 +22,7 @@ from escape_process.catalogue.collection import (
     results_collection,
 )
 from escape_process.catalogue.item_assets import as_mapping, as_number
+from escape_process.hrefs import without_secrets
 from escape_process.layers import LAYERS, Layer
 from escape_process.records import Grid, Pass, Product, ProductFile, Scene
 from escape_process.request import RetrievalRequest
@@ -307,7 +308,7 @@ def _links(pass_: Pass, settings: Settings) -> list[dict[str, Any]]:
         {"rel": "license", "href": f"../{LICENSE_FILE}", "type": "text/plain", "title": "Terms of use"},
     ]
     links += [
-        {"rel": "derived_from", "href": scene.href, "type": "application/geo+json", "title": scene.id}
+        {"rel": "derived_from", "href": without_secrets(scene.href), "type": "application/geo+json", "title": scene.id}
         for scene in pass_.scenes
     ]
     if settings.public_url:

@@ -201,6 +201,20 @@ def test_frames_of_one_pass_give_one_span_and_a_link_each() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ("https://user:secret@example.org/items.json?sig=secret&page=2#x", "https://example.org/items.json"),
+        ("s3://scenes/a%20b/one.json", "s3://scenes/a%20b/one.json"),
+        ("/data/one.json", "/data/one.json"),
+    ],
+)
+def test_the_link_to_a_source_holds_no_secret(found: str, told: str) -> None:
+    scene = dataclasses.replace(made_scene("one"), href=found)
+    (link,) = [link for link in item_of(unwritten(), made_pass([scene]))["links"] if link["rel"] == "derived_from"]
+    assert link["href"] == told
+
+
 def test_links_lead_to_process_license_and_collection() -> None:
     links = {link["rel"]: link["href"] for link in item_of(unwritten())["links"]}
     assert links["processing-execution"] == "http://127.0.0.1:5000/processes/escape-soil-moisture"
