@@ -216,6 +216,10 @@ def _matching(
         yield item, href
         if wanted is not None and wanted == {name for _, name in seen}:
             break
+    absent = [] if wanted is None else sorted(wanted - {name for _, name in seen})
+    if absent and seen:
+        more = "" if len(absent) <= MOST_REASONS else f" and {len(absent) - MOST_REASONS} more"
+        notes[f"The catalogue has nothing there under the ids {', '.join(absent[:MOST_REASONS])}{more}."] = None
     if undecided:
         items_lack = "1 item lacks" if undecided == 1 else f"{undecided} items lack"
         notes[f"{items_lack} what the filter asks about: left out."] = None

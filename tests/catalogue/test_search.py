@@ -187,6 +187,14 @@ def test_items_asked_for_by_id_are_read_first(
     assert [path for path in server.read if "europe0" in path or "europe1" in path] == []
 
 
+def test_ids_that_are_not_found_are_named(tree: Path, request_of: Ask) -> None:
+    found = find_scenes(request_of(ids=["europe0", "x1"]), local(tree))
+    assert ids(found) == ["europe0"]
+    assert found.notes == ("The catalogue has nothing there under the ids x1.",)
+    found = find_scenes(request_of(ids=["europe0", "x5", "x4", "x3", "x2", "x1"]), local(tree))
+    assert found.notes == ("The catalogue has nothing there under the ids x1, x2, x3 and 2 more.",)
+
+
 @pytest.mark.parametrize(("given", "told"), [(42, "42"), (None, "catalog.json"), ("", "catalog.json")])
 def test_an_item_without_an_id_is_refused(server: Any, item: Make, request_of: Ask, given: Any, told: str) -> None:
     nameless = item() | {"id": given}

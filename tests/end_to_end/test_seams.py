@@ -1,4 +1,4 @@
-"""Two adjoining frames of one pass give one seamless result, through the whole pipeline."""
+"""Adjoining frames of one pass give one seamless result, through the whole pipeline."""
 
 import dataclasses
 import datetime as dt
@@ -89,20 +89,32 @@ def uncut(scene: SimulatedScene, tmp_path_factory: pytest.TempPathFactory) -> di
     return _layers(_run(tmp_path_factory.mktemp("uncut"), (scene, 0)))
 
 
-@pytest.mark.parametrize("gain_db", [0.0, 0.5])
-def test_no_seam_between_two_frames(
-    scene: SimulatedScene, uncut: dict[str, np.ndarray], tmp_path: Path, gain_db: float
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [(NORTH, 0.0), (SOUTH, 0.5)],
+        [(slice(0, 200), 0.0), (slice(160, 340), 0.3), (slice(300, ROWS), 0.0)],
+    ],
+    ids=["two", "three"],
+)
+def test_no_seam_between_frames(
+    scene: SimulatedScene, uncut: dict[str, np.ndarray], tmp_path: Path, frames: list[tuple[slice, float]]
 ) -> None:
-    outcome = _run(tmp_path, (_cut(scene, NORTH), 10), (_cut(scene, SOUTH, gain_db), 0))
-    assert [one["id"] for one in outcome.report["scenes"]] == ["frame1", "frame0"]
+    """Frames from north to south, as they follow one another in time from south to north, with calibrations in dB."""
+    last = len(frames) - 1
+    outcome = _run(
+        tmp_path, *((_cut(scene, rows, gain), 10 * (last - number)) for number, (rows, gain) in enumerate(frames))
+    )
+    assert [one["id"] for one in outcome.report["scenes"]] == [f"frame{number}" for number in range(last, -1, -1)]
     assert outcome.report["refused"] == []
     (item,) = outcome.items["features"]
-    assert len([link for link in item["links"] if link["rel"] == "derived_from"]) == 2
+    assert len([link for link in item["links"] if link["rel"] == "derived_from"]) == len(frames)
     joined = _layers(outcome)
     assert joined["soil_moisture"].shape == uncut["soil_moisture"].shape
     usable = np.asarray((uncut["flags"] & UNUSABLE == 0) & (joined["flags"] & UNUSABLE == 0))
     assert usable.mean() > 0.3
-    for end in (SOUTH.start // FACTOR, NORTH.stop // FACTOR):
+    starts, stops = [rows.start for rows, _ in frames[1:]], [rows.stop for rows, _ in frames[:-1]]
+    for end in (row // FACTOR for row in (*starts, *stops)):
         steps, sigma = [], 0.0
         for layers in (uncut, joined):
             north, south = slice(end - STRIP, end), slice(end, end + STRIP)
