@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from escape_process.catalogue.items import software
+from escape_process.catalogue.items import NAMESPACE, software
 from escape_process.catalogue.publish import public_href
 from escape_process.errors import EscapeError
 from escape_process.hrefs import about, file_name, is_remote, without_secrets
@@ -18,7 +18,6 @@ from escape_process.records import OpenedScene, Pass, ProductFile, Stack
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 
-NAMESPACE = "urn:escape-process:"
 MODEL = (
     "Bare-soil backscatter of Oh (2004) under the water cloud model, inverted by a self-calibrated ensemble without"
     " in-situ data"

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pyproj
 
@@ -22,13 +23,17 @@ from escape_process.catalogue.collection import (
     results_collection,
 )
 from escape_process.catalogue.item_assets import as_mapping, as_number
-from escape_process.hrefs import without_secrets
+from escape_process.catalogue.publish import public_href
+from escape_process.hrefs import is_remote, without_secrets
 from escape_process.layers import LAYERS, Layer
 from escape_process.records import Grid, Pass, Product, ProductFile, Scene
 from escape_process.request import RetrievalRequest
 from escape_process.settings import Settings
 
 __all__ = ["bbox_of", "iso", "result_item", "results_collection"]
+
+NAMESPACE = "urn:escape-process:"
+"""Of names that stand where there is no address: in provenance, and for scenes that the operator keeps private."""
 
 _METRES_PER_DEGREE = 111_320.0
 
@@ -300,6 +305,13 @@ def software(report: Mapping[str, Any]) -> dict[str, str]:
     return versions
 
 
+def _source_href(scene: Scene, settings: Settings) -> str:
+    """Return where a scene's item lies as others may see it; of a path that the server keeps to itself, its name."""
+    if settings.public_url is None or is_remote(public_href(scene.href, settings)):
+        return without_secrets(scene.href)
+    return f"{NAMESPACE}scene/{quote(scene.id)}"
+
+
 def _links(pass_: Pass, settings: Settings) -> list[dict[str, Any]]:
     links: list[dict[str, Any]] = [
         {"rel": "root", "href": "../../catalog.json", "type": "application/json"},
@@ -308,7 +320,12 @@ def _links(pass_: Pass, settings: Settings) -> list[dict[str, Any]]:
         {"rel": "license", "href": f"../{LICENSE_FILE}", "type": "text/plain", "title": "Terms of use"},
     ]
     links += [
-        {"rel": "derived_from", "href": without_secrets(scene.href), "type": "application/geo+json", "title": scene.id}
+        {
+            "rel": "derived_from",
+            "href": _source_href(scene, settings),
+            "type": "application/geo+json",
+            "title": scene.id,
+        }
         for scene in pass_.scenes
     ]
     if settings.public_url:

@@ -191,7 +191,7 @@ def _local_path(href: str) -> Path | None:
     parts = urlsplit(href)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
-    return Path(href) if "://" not in href else None
+    return Path(href) if "://" not in href and parts.scheme != "urn" else None
 
 
 def _inside(path: Path, folder: Path) -> str | None:

@@ -285,15 +285,16 @@ def test_scenes_of_the_served_tree_are_linked_relatively_and_others_absolutely(t
         served.as_uri(),
         f"{URL}/catalog/samples/scene/scene.json",
         "https://example.org/scene.json",
+        "urn:escape-process:scene/private",
     ]
     item = small_item("one", settings)
     item["links"] += [{"rel": "derived_from", "href": href} for href in hrefs]
     stored = publish(item, settings)
     derived = [link["href"] for link in stored["links"] if link["rel"] == "derived_from"]
-    assert derived == [*4 * ["../../samples/scene/scene.json"], "https://example.org/scene.json"]
+    assert derived == [*4 * ["../../samples/scene/scene.json"], *hrefs[4:]]
     public = public_item(stored, settings)
     derived = [link["href"] for link in public["links"] if link["rel"] == "derived_from"]
-    assert derived == [*4 * [f"{URL}/catalog/samples/scene/scene.json"], "https://example.org/scene.json"]
+    assert derived == [*4 * [f"{URL}/catalog/samples/scene/scene.json"], *hrefs[4:]]
 
 
 def test_a_published_item_has_public_addresses(tmp_path: Path) -> None:
