@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ LONGEST_EDGE = 200_000
 """Most pixels along one side of a raster: more than any swath has, and no product of two overflows."""
 MOST_PIXELS = 4 * 10**9
 """Of one raster: all of them are looked at for a footprint."""
+FARTHEST = 1e9
+"""Coordinates, in the unit of any CRS: no ground has larger ones, and PROJ may take for ever to turn those around."""
+SMALLEST_PIXEL = 1e-18
+"""Area, in the square of the unit."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,19 @@ def crs_of(text: str, name: str) -> str:
     return code
 
 
+def maps_ground(transform: Affine, shape: tuple[int, int], crs: CRS) -> bool:
+    """Tell whether a georeference puts pixels of some size where there may be ground."""
+    if not np.isfinite(tuple(transform)).all() or abs(transform.determinant) < SMALLEST_PIXEL:
+        return False
+    rows, columns = shape
+    corners = [transform @ corner for corner in ((0, 0), (columns, 0), (0, rows), (columns, rows))]
+    if crs.is_geographic:
+        _, latitude = transform @ (columns / 2, rows / 2)
+        if abs(latitude) >= 90 or any(abs(x) > 720 or abs(y) > 90 + abs(transform.e) for x, y in corners):
+            return False
+    return all(abs(coordinate) <= FARTHEST for corner in corners for coordinate in corner)
+
+
 def footprint_of(grid: Grid, name: str) -> Mapping[str, Any]:
     """Return the outline of a grid, GeoJSON in CRS84, cut at the antimeridian.
 
@@ -119,6 +137,9 @@ def footprint_of(grid: Grid, name: str) -> Mapping[str, Any]:
     SceneError
         where the grid does not lie on the Earth.
     """
+    nowhere = f"{name} does not lie on the Earth: its corner coordinates are wrong."
+    if not maps_ground(grid.transform, grid.shape, CRS.from_user_input(grid.crs)):
+        raise SceneError(nowhere)
     rows, columns = grid.height, grid.width
     steps = [step / 16 for step in range(16)]
     ring = [(columns * step, 0.0) for step in steps] + [(float(columns), rows * step) for step in steps]
@@ -136,10 +157,11 @@ def footprint_of(grid: Grid, name: str) -> Mapping[str, Any]:
             for edge in part
             for longitude, latitude, *_ in edge
         )
-    except (RasterioError, CPLE_BaseError, ValueError, TypeError, KeyError) as error:
-        raise SceneError(f"{name} does not lie on the Earth: its corner coordinates are wrong.") from error
+    # The last: GDAL tells why only of a CRS's first failures, and rasterio so of the later ones.
+    except (RasterioError, CPLE_BaseError, ValueError, TypeError, KeyError, SystemError) as error:
+        raise SceneError(nowhere) from error
     if not on_earth or not parts:
-        raise SceneError(f"{name} does not lie on the Earth: its corner coordinates are wrong.")
+        raise SceneError(nowhere)
     return found
 
 

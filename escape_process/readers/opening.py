@@ -12,6 +12,7 @@ from pyproj import CRS
 from rasterio.windows import Window as RasterWindow
 
 from escape_process.errors import SceneError
+from escape_process.readers.computed import maps_ground
 from escape_process.readers.decode import decode_power, infer_encoding, measure_looks
 from escape_process.readers.rasters import Raster, open_layer
 from escape_process.records import Angle, Band, Encoding, Grid, Mask, OpenedScene, Scene
@@ -103,6 +104,8 @@ def _grid_of(raster: Raster, scene: Scene, key: str) -> Grid:
     transform = raster.transform
     if transform.b or transform.d or transform.e >= 0 or transform.a <= 0:
         raise SceneError(f"Asset {key} of {scene.id} has a rotated or south-up grid; warp it to a north-up grid first.")
+    if not maps_ground(transform, (raster.height, raster.width), raster.crs):
+        raise SceneError(f"Asset {key} of {scene.id} has a georeference that maps no ground; georeference it anew.")
     authority = raster.crs.to_authority()
     code = ":".join(authority) if authority else raster.crs.to_wkt()
     return Grid(code, transform, raster.width, raster.height)

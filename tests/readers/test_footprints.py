@@ -10,6 +10,8 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from escape_process.errors import SceneError
+from escape_process.readers import computed
 from escape_process.readers.footprints import footprint_of, hull_of_rows
 from escape_process.readers.geotiff import files
 from escape_process.readers.geotiff.files import find_rasters, outline
@@ -63,3 +65,12 @@ def test_remote_rasters_are_outlined_by_an_overview(tmp_path: Path, monkeypatch:
     assert {shape[1] for shape in read} == {128}
     assert exact.area == pytest.approx(np.pi * 150**2, rel=0.02)
     assert coarse.hausdorff_distance(exact) < 8
+
+
+@pytest.mark.parametrize("corner", [1e8, 9e8, 1e30])
+def test_a_grid_beyond_the_earth_is_refused_each_time(corner: float) -> None:
+    """GDAL says why a CRS's coordinates lie nowhere only for the first of them."""
+    grid = Grid("EPSG:32630", Affine(25, 0, corner, 0, -25, corner), 10, 10)
+    for _ in range(3):
+        with pytest.raises(SceneError, match=r"scene\.tif does not lie on the Earth"):
+            computed.footprint_of(grid, "scene.tif")

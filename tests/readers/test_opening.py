@@ -81,6 +81,22 @@ def test_a_rotated_grid_is_named(make_scene: MakeScene) -> None:
     assert "rotated" in str(spoiled(make_scene, transform=ORIGIN @ Affine.rotation(10)))
 
 
+@pytest.mark.parametrize(
+    ("crs", "pixel", "corner"),
+    [
+        ("EPSG:3857", 25.0, 1e30),  # PROJ turns such longitudes around one by one
+        ("EPSG:32630", 25.0, 1e12),
+        ("EPSG:4326", 0.001, 450.0),
+        ("EPSG:4326", 0.001, 90.004),  # the middle at the pole, where a pixel has no width
+        ("EPSG:4326", 1e-12, 40.0),
+    ],
+)
+def test_a_place_beyond_the_earth_is_refused(make_scene: MakeScene, crs: str, pixel: float, corner: float) -> None:
+    profile = {"crs": crs, "transform": Affine(pixel, 0, corner, 0, -pixel, corner)}
+    with pytest.raises(SceneError, match=r"Asset HH of scene has a georeference that maps no ground"):
+        open_scene(make_scene(quad((8, 8)), profile=profile), Settings())
+
+
 def test_a_missing_raster_is_named(make_scene: MakeScene) -> None:
     scene = make_scene(quad((40, 60)))
     Path(scene.bands["VV"].href).unlink()

@@ -16,15 +16,12 @@ from shapely.geometry.base import BaseGeometry
 
 from escape_process.errors import EscapeError, InvalidInputError
 from escape_process.hrefs import file_name, is_remote, open_raster
+from escape_process.readers.computed import LONGEST_EDGE, MOST_PIXELS, maps_ground
 from escape_process.readers.footprints import hull_of_rows
 from escape_process.records import Grid
 from escape_process.settings import Settings
 
 POLARIZATIONS = ("HH", "HV", "VH", "VV")
-
-LONGEST_EDGE = 200_000
-MOST_PIXELS = 4 * 10**9
-"""Of one raster: beyond any L-band scene, so that a damaged or hostile header starts no endless read."""
 MOST_BANDS = 100
 LARGEST_BLOCK = 2**30
 """Bytes of one strip or tile, which is decoded as a whole."""
@@ -235,7 +232,7 @@ def _check_header(name: str, shape: tuple[int, int], crs: Any, transform: Affine
         raise InvalidInputError(f"The raster {name} has no CRS: georeference it first.")
     if transform == Affine.identity():
         raise InvalidInputError(f"The raster {name} has a CRS but no position: georeference it first.")
-    if not np.isfinite(tuple(transform)).all() or transform.is_degenerate:
+    if not maps_ground(transform, shape, crs):
         raise InvalidInputError(f"The raster {name} has a georeference that maps no ground: georeference it anew.")
     if transform.b or transform.d or transform.e >= 0 or transform.a <= 0:
         raise InvalidInputError(
