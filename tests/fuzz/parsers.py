@@ -241,14 +241,14 @@ PARSERS = {
         Parser("request", of_json(_asked), documents(*REQUESTS), rate=650),
         Parser("filter", of_json(_filtered), documents(*FILTERS), rate=2200),
         Parser("item", of_json(_scene), files_of("samples/*/*.json"), rate=620),
-        Parser("catalogue", of_json(_walked), _catalogues, rate=600),
+        Parser("catalogue", of_json(_walked), _catalogues, rate=480),
         Parser("search", _searched, _page, rate=80),
         Parser("geotiff", of_file("raster.tif", _raster), _rasters, rate=190),
         Parser("estimates", of_file("estimates.csv", _estimates), lambda folder: [ESTIMATES], rate=280),
         Parser("measurements", of_file("measurements.csv", _measurements), lambda folder: [MEASUREMENTS], rate=240),
         Parser("ismn", of_file(STATION_NAME, _measurements), lambda folder: [STATION, CEOP], rate=260),
         Parser("ismn-archive", of_file("archive.zip", _measurements), _archives, rate=390),
-        Parser("ensemble", of_file("ensemble.npz", _ensemble), _ensembles, rate=1400),
+        Parser("ensemble", of_file("ensemble.npz", _ensemble), _ensembles, rate=950),
         *PRODUCTS,
     )
 }
