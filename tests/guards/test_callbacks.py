@@ -69,4 +69,4 @@ def test_an_answer_without_end_is_left(host: Host, path: str, monkeypatch: pytes
     wait_for(host.ended.is_set, 20)  # by our side, which has closed the connection
     told.finish(20)
     assert [one.name for one in threading.enumerate() if one.name == "callback"] == []
-    assert 0 < host.sent < 200  # bytes of a header in half a second; MiB of a body that went into buffers
+    assert host.sent < 200  # bytes of a header in half a second; MiB of a body that went into buffers, if any did
